@@ -1,0 +1,1 @@
+"""The `sluice` command: everything an operator types, and nothing a long-running process needs."""

@@ -1,0 +1,35 @@
+"""`sluice topics` and `sluice migrate`: bring Kafka and ClickHouse to what is declared. Safe to run again."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from core.settings import Settings
+
+
+@click.command()
+def topics() -> None:
+    """Create missing topics and correct their settings on SLUICE_KAFKA_BOOTSTRAP."""
+    from cli.endpoints import effective_settings
+    from infra import topics as applier
+
+    changes = applier.apply(effective_settings(Settings.from_env(os.environ)))
+    for change in changes:
+        click.echo(change)
+    if not changes:
+        click.echo("nothing to do: the topics are as declared")
+
+
+@click.command()
+def migrate() -> None:
+    """Apply the migrations that the database at SLUICE_CLICKHOUSE_URL does not have yet."""
+    from cli.endpoints import effective_settings
+    from sinks import migrate as migrations
+
+    applied = migrations.apply(effective_settings(Settings.from_env(os.environ)))
+    for migration in applied:
+        click.echo(f"applied {migration.number:04} {migration.name}")
+    if not applied:
+        click.echo("nothing to do: the database is up to date")

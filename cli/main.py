@@ -1,0 +1,78 @@
+"""`sluice`: the command line. Assembles the commands; each lives in its own module and is imported when it is called,
+so that `--help` is fast and a process loads only its own room.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from core.errors import ExitCode, SluiceError
+
+# command → (module, attribute, one line for --help)
+_COMMANDS = {
+    "demo": ("cli.demo.command", "demo", "Import real web traffic end to end and compare the rollups with a recount."),
+    "import": ("cli.importing", "import_group", "Import historic events from files."),
+    "query": ("cli.query", "query", "Run one SQL query on the ClickHouse of the running stack."),
+    "collector": ("cli.processes", "collector", "Run a collector."),
+    "streams": ("cli.processes", "streams", "Run a stream worker."),
+    "sink": ("cli.processes", "sink", "Run a sink."),
+    "clickhouse": ("cli.processes", "clickhouse", "Run the embedded ClickHouse."),
+    "topics": ("cli.apply", "topics", "Create and configure the topics."),
+    "migrate": ("cli.apply", "migrate", "Bring the ClickHouse database up to date."),
+    "settings": ("cli.settings", "settings_command", "List all settings and their values."),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = _COMMANDS.get(cmd_name)
+        if found is None:
+            return None
+        module, attribute, _ = found
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sluice", prog_name="sluice")
+def cli() -> None:
+    """The event pipeline that never loses, never doubles and can always be replayed."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point. Every error of ours ends in one clear message and its documented exit code."""
+    try:
+        result: Any = cli.main(argv, prog_name="sluice", standalone_mode=False)
+    except SluiceError as error:
+        fail(error)
+    except click.exceptions.Abort:
+        sys.exit(ExitCode.INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(ExitCode.USAGE)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+    sys.exit(result if isinstance(result, int) else ExitCode.OK)
+
+
+def fail(error: SluiceError) -> None:
+    """Say what is wrong and what to do, and exit."""
+    click.secho(f"sluice: {error.message}", fg="red", err=True)
+    if error.hint:
+        click.echo(f"        {error.hint}", err=True)
+    sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

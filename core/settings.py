@@ -1,0 +1,227 @@
+"""Every setting, once: the fields of `Settings` are the table that environment parsing, `sluice settings` and
+docs/settings.md are made from.
+
+A field `kafka_bootstrap` is read from `SLUICE_KAFKA_BOOTSTRAP`; a secret may also come from the file that
+`SLUICE_KAFKA_SASL_PASSWORD_FILE` names. An unknown `SLUICE_*` variable is an error, because a misspelt setting
+that is silently ignored is found out in production.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from core.errors import ConfigError
+
+PREFIX = "SLUICE_"
+_FILE_SUFFIX = "_FILE"
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off"}
+
+
+def _setting(default: Any, /, *, help: str, unit: str = "", secret: bool = False, minimum: float | None = None) -> Any:  # noqa: A002
+    return field(default=default, metadata={"help": help, "unit": unit, "secret": secret, "minimum": minimum})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings of all processes. Build with `Settings.from_env(os.environ)`."""
+
+    # State and logs
+    state_dir: Path = _setting(  # noqa: RUF009 (a path is immutable)
+        Path(".sluice"), help="Folder of the embedded engines' data, logs, keys and locks."
+    )
+    log_level: str = _setting("info", help="Least severe level that is logged: debug, info, warning, error.")
+    log_format: str = _setting("auto", help="json, text, or auto: text on a terminal, JSON lines elsewhere.")
+    failpoint: str = _setting("", help="For fault tests: `name:kill` or `name:stop`, several separated by commas.")
+
+    # Kafka
+    kafka_bootstrap: str = _setting("", help="host:port list of a Kafka to use; empty starts the embedded one.")
+    kafka_port: int = _setting(0, help="Port of the embedded Kafka; 0 picks a free one and keeps it.", minimum=0)
+    kafka_heap_mib: int = _setting(384, unit="MiB", help="Java heap of the embedded Kafka.", minimum=128)
+    kafka_security_protocol: str = _setting("PLAINTEXT", help="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.")
+    kafka_sasl_mechanism: str = _setting("", help="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.")
+    kafka_sasl_username: str = _setting("", help="User of SASL.")
+    kafka_sasl_password: str = _setting("", secret=True, help="Password of SASL.")
+    kafka_ssl_ca_file: str = _setting("", help="PEM file of the authorities that may sign Kafka's certificate.")
+    kafka_ssl_certificate_file: str = _setting("", help="PEM file of the client certificate (mutual TLS).")
+    kafka_ssl_key_file: str = _setting("", help="PEM file of the client certificate's key.")
+    kafka_ssl_key_password: str = _setting("", secret=True, help="Password of the client certificate's key.")
+    topic_prefix: str = _setting("sluice.", help="Put before the name of every topic, group and transaction id.")
+    partitions: int = _setting(
+        4, help="Partitions of raw and curated topics. Start with enough: growing is a drained migration.", minimum=1
+    )
+    replication_factor: int = _setting(1, help="Copies of each topic; 3 in production.", minimum=1)
+    raw_retention_hours: int = _setting(
+        24 * 30, unit="h", help="How long raw events stay in Kafka, and so can be replayed from it.", minimum=1
+    )
+    curated_retention_hours: int = _setting(24 * 7, unit="h", help="How long derived topics keep records.", minimum=1)
+
+    # ClickHouse
+    clickhouse_url: str = _setting(
+        "", help="http(s)://host:port of a ClickHouse to use; empty starts the embedded one."
+    )
+    clickhouse_port: int = _setting(
+        0, help="Port of the embedded ClickHouse; 0 picks a free one and keeps it.", minimum=0
+    )
+    clickhouse_user: str = _setting("default", help="User at ClickHouse.")
+    clickhouse_password: str = _setting("", secret=True, help="Password at ClickHouse; generated for the embedded one.")
+    clickhouse_database: str = _setting("sluice", help="Database of all tables and views.")
+    clickhouse_ca_file: str = _setting("", help="PEM file of the authorities that may sign ClickHouse's certificate.")
+    clickhouse_verify_tls: bool = _setting(True, help="Check ClickHouse's certificate. Turn off in tests only.")  # noqa: FBT003
+
+    # Collector
+    collector_host: str = _setting("127.0.0.1", help="Address the collector listens on.")
+    collector_port: int = _setting(0, help="Port of the collector; 0 picks a free one and keeps it.", minimum=0)
+    collector_url: str = _setting(
+        "", help="Collector that clients such as `sluice import` send to; empty: the local one."
+    )
+    collector_max_event_bytes: int = _setting(64 * 1024, unit="bytes", help="Largest single event.", minimum=1024)
+    collector_max_body_bytes: int = _setting(
+        1024 * 1024, unit="bytes", help="Largest request body, after inflation.", minimum=1024
+    )
+    collector_max_batch_events: int = _setting(2_500, unit="events", help="Most events in one request.", minimum=1)
+    collector_ack_timeout_ms: int = _setting(
+        15_000,
+        unit="ms",
+        help="How long a request waits for Kafka's acknowledgement before it answers 503.",
+        minimum=100,
+    )
+    bootstrap_key: str = _setting(
+        "", secret=True, help="Tracking key that always works; generated at first start if empty."
+    )
+    bootstrap_tenant: str = _setting("demo", help="Tenant of the bootstrap key.")
+
+    # Streams
+    streams_batch_events: int = _setting(
+        10_000, unit="events", help="Most events in one stream transaction.", minimum=1
+    )
+    streams_worker_id: str = _setting("0", help="Stable name of this worker among its group (static membership).")
+    streams_web_port: int = _setting(0, help="Port of the stream worker's Faust web server; 0 turns it off.", minimum=0)
+    dedupe_window_hours: int = _setting(24, unit="h", help="How long a repeated event id is recognised.", minimum=1)
+    dedupe_window_ids: int = _setting(
+        2_000_000,
+        unit="ids",
+        help="Most ids remembered per partition; whichever of the two bounds ends first.",
+        minimum=1,
+    )
+
+    # Sinks
+    sink_batch_rows: int = _setting(50_000, unit="rows", help="Most rows in one insert (one block).", minimum=1)
+    sink_linger_ms: int = _setting(
+        200, unit="ms", help="How long a sink gathers rows before it inserts fewer.", minimum=0
+    )
+    sink_worker_id: str = _setting("0", help="Stable name of this sink among its group (static membership).")
+    metrics_port: int = _setting(
+        0, help="Port of the Prometheus endpoint of stream workers and sinks; 0 turns it off.", minimum=0
+    )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Parse the `SLUICE_*` variables of `environ`.
+
+        Raises:
+            ConfigError: unknown variable (names the nearest setting), malformed value, unreadable secret file.
+        """
+        known = {variable(f.name): f for f in fields(cls)}
+        values: dict[str, Any] = {}
+        for name in sorted(n for n in environ if n.startswith(PREFIX)):
+            base = name.removesuffix(_FILE_SUFFIX)
+            if name in known:
+                f, text = known[name], environ[name]
+            elif base in known and known[base].metadata["secret"]:
+                f, text = known[base], _read_secret(name, environ[name])
+            else:
+                raise ConfigError(f"{name} is not a setting of Sluice", hint=_nearest(name, [*known]))
+            if f.name in values:
+                raise ConfigError(f"{base} and {name} are both set", hint="Set one of them.")
+            values[f.name] = _parse(f.type, text, name, f.metadata["minimum"])
+        return cls(**values)
+
+    def to_env(self) -> dict[str, str]:
+        """The variables that make a child process see the same settings. Defaults are left out."""
+        out = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if value != f.default:
+                out[variable(f.name)] = ("1" if value else "0") if isinstance(value, bool) else str(value)
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """One row of the table as `sluice settings` and docs/settings.md show it."""
+
+    name: str
+    variable: str
+    type: str
+    unit: str
+    default: str
+    help: str
+    secret: bool
+
+
+def rows() -> list[SettingRow]:
+    out = []
+    for f in fields(Settings):
+        assert f.default is not MISSING  # noqa: S101 (the table is built by _setting, which always has one)
+        default = str(int(f.default)) if isinstance(f.default, bool) else str(f.default)
+        out.append(
+            SettingRow(
+                f.name,
+                variable(f.name),
+                str(f.type),
+                f.metadata["unit"],
+                default,
+                f.metadata["help"],
+                f.metadata["secret"],
+            )
+        )
+    return out
+
+
+def variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def _bool(text: str) -> bool:
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise ValueError(text)
+
+
+_PARSERS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "str": (str, "text"),
+    "int": (int, "a whole number"),
+    "float": (float, "a number"),
+    "bool": (_bool, "1 or 0"),
+    "Path": (Path, "a path"),
+}
+
+
+def _parse(type_: Any, text: str, name: str, minimum: float | None) -> Any:
+    parser, form = _PARSERS[str(type_)]
+    try:
+        value = parser(text.strip())
+    except ValueError:
+        raise ConfigError(f"{name} must be {form}, not {text!r}") from None
+    if minimum is not None and value < minimum:
+        raise ConfigError(f"{name} must be at least {minimum:g}, not {text!r}")
+    return value
+
+
+def _read_secret(name: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError(f"{name} names {path}, which cannot be read: {error.strerror}") from error
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"Did you mean {near[0]}?" if near else "`sluice settings` lists them all."

@@ -1,0 +1,68 @@
+"""The topics of Sluice: names and what is declared about each. Applied by `infra.topics`, used by every room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from core.settings import Settings
+
+_HOUR_MS = 3_600_000
+# Kafka's own default leaves no room for a 1 MiB event in its envelope.
+MAX_MESSAGE_BYTES = 2 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as declared: `config` holds Kafka's topic configuration names."""
+
+    name: str
+    partitions: int
+    replication_factor: int
+    config: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Names of all topics under one prefix.
+
+    raw           collector → streams: envelopes, key tenant|visitor
+    curated       streams → sinks: one Avro record a valid, first-seen event; partition = raw partition
+    dead_letters  streams → whoever repairs: original bytes and reasons
+    outcomes      streams → ledger, dedupe windows: one record a batch and partition
+    control       operators → all: low-rate commands, read by Faust agents
+    """
+
+    raw: str
+    curated: str
+    dead_letters: str
+    outcomes: str
+    control: str
+
+    @classmethod
+    def named(cls, prefix: str) -> Topics:
+        return cls(*(f"{prefix}{name}" for name in ("raw", "curated", "dead_letters", "outcomes", "control")))
+
+
+def declared(settings: Settings) -> list[Topic]:
+    names = Topics.named(settings.topic_prefix)
+    raw_ms = str(settings.raw_retention_hours * _HOUR_MS)
+    derived_ms = str(settings.curated_retention_hours * _HOUR_MS)
+    base = {
+        "max.message.bytes": str(MAX_MESSAGE_BYTES),
+        "min.insync.replicas": str(max(1, settings.replication_factor - 1)),
+    }
+    # Windows are asked for by arrival time, so the broker's clock stamps raw records.
+    raw = base | {"retention.ms": raw_ms, "message.timestamp.type": "LogAppendTime"}
+    # Derived records carry the arrival time of their raw record.
+    derived = base | {"retention.ms": derived_ms, "message.timestamp.type": "CreateTime"}
+    per_partition = [
+        Topic(names.raw, settings.partitions, settings.replication_factor, raw),
+        *(
+            Topic(name, settings.partitions, settings.replication_factor, derived)
+            for name in (names.curated, names.dead_letters, names.outcomes)
+        ),
+    ]
+    return [
+        *per_partition,
+        Topic(names.control, 1, settings.replication_factor, base | {"cleanup.policy": "compact"}),
+    ]

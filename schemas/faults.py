@@ -1,0 +1,62 @@
+"""What is wrong with an event, in a form that people, dead letters and fingerprints share.
+
+msgspec stops at the first fault and tells it in a sentence; `from_decode_error` takes the sentence apart. Values never
+enter a fault, only their types: a fault is stored and shown where the value must not be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+_TYPE = re.compile(r"^Expected `(?P<expected>[^`]+)`(?: (?P<bound>[<>=]+ .+?))?, got `(?P<got>[^`]+)`")
+_BOUND = re.compile(r"^Expected (?P<expected>`[^`]+` (?:of length )?[<>=]+ \S+)")
+_MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]+)`")
+_UNKNOWN = re.compile(r"^Object contains unknown field `(?P<field>[^`]+)`")
+_ENUM = re.compile(r"^Invalid enum value")
+_PATH = re.compile(r" - at `(?P<path>\$[^`]*)`$")
+# Long enough to tell causes apart in a table of millions, short enough to be read out.
+_FINGERPRINT_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`path` is a JSON path, `expected` and `got` are words."""
+
+    code: str
+    path: str
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        got = f", got {self.got}" if self.got else ""
+        return f"{self.path}: expected {self.expected}{got}"
+
+
+def from_decode_error(error: Exception, *, root: str = "$") -> Fault:  # noqa: PLR0911 (one return a form of message)
+    """The fault that msgspec found, its path under `root`."""
+    if isinstance(error, RecursionError):
+        return Fault("too_deep", root, "less nesting", "")
+    if isinstance(error, UnicodeDecodeError):
+        return Fault("not_utf8", root, "UTF-8", "")
+    text = str(error)
+    at = _PATH.search(text)
+    path = root + at["path"][1:] if at else root
+    if match := _MISSING.match(text):
+        return Fault("missing_field", f"{path}.{match['field']}", "a value", "nothing")
+    if match := _UNKNOWN.match(text):
+        return Fault("unknown_field", path, "only declared fields", match["field"])
+    if _ENUM.match(text):
+        return Fault("not_allowed", path, "one of the allowed values", "another")
+    if match := _BOUND.match(text):
+        return Fault("out_of_bounds", path, match["expected"].replace("`", ""), "")
+    if match := _TYPE.match(text):
+        return Fault("wrong_type", path, match["expected"], match["got"])
+    return Fault("not_json", path, "JSON", "")
+
+
+def fingerprint(event: str, version: int, faults: list[Fault]) -> str:
+    """Same cause, same fingerprint: hexadecimal hash of the contract and the faults."""
+    cause = "\n".join([f"{event}:{version}", *sorted(f"{f.code}\t{f.path}\t{f.expected}\t{f.got}" for f in faults)])
+    return hashlib.blake2b(cause.encode(), digest_size=_FINGERPRINT_BYTES).hexdigest()

@@ -1,0 +1,130 @@
+"""ClickHouse over HTTP: one request at a time, and what its failure proves.
+
+A client library that retries by itself would hide whether an insert was sent twice; here every request is sent once
+and an error says whether the server refused it (`RefusedError`: nothing was stored) or might have done it
+(`UncertainError`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+import urllib3
+
+from core.errors import ConfigError, RefusedError, UnavailableError
+from core.settings import Settings
+
+_CONNECT_TIMEOUT_S = 5.0
+_READ_TIMEOUT_S = 120.0
+_CODE = re.compile(r"Code: (\d+)")
+# Errors of the server's state, not of the request: sending it again later may work. Names in ClickHouse's
+# src/Common/ErrorCodes.cpp.
+_RETRYABLE = frozenset(
+    {
+        159,  # TIMEOUT_EXCEEDED
+        164,  # READONLY
+        202,  # TOO_MANY_SIMULTANEOUS_QUERIES
+        209,  # SOCKET_TIMEOUT
+        210,  # NETWORK_ERROR
+        225,  # NO_ZOOKEEPER
+        241,  # MEMORY_LIMIT_EXCEEDED
+        242,  # TABLE_IS_READ_ONLY
+        243,  # NOT_ENOUGH_SPACE
+        252,  # TOO_MANY_PARTS
+        319,  # UNKNOWN_STATUS_OF_INSERT
+        373,  # SESSION_IS_LOCKED
+        394,  # QUERY_WAS_CANCELLED
+        999,  # KEEPER_EXCEPTION
+    }
+)
+
+
+class UncertainError(UnavailableError):
+    """No answer, or one that does not say whether the request was carried out."""
+
+    code = "uncertain"
+
+
+class ServerError(RefusedError):
+    """ClickHouse answered with an error. `number` is its code."""
+
+    code = "clickhouse"
+
+    def __init__(self, message: str, *, number: int) -> None:
+        super().__init__(message)
+        self.number = number
+        self.retryable = number in _RETRYABLE
+
+
+class ClickHouse:
+    """A connection pool to one server, with `database` as the current database."""
+
+    def __init__(self, settings: Settings, *, database: str | None = None) -> None:
+        """Raises ConfigError if no usable URL is configured."""
+        url = urlsplit(settings.clickhouse_url)
+        if url.scheme not in {"http", "https"} or not url.hostname:
+            raise ConfigError(
+                f"SLUICE_CLICKHOUSE_URL must be http(s)://host:port, not {settings.clickhouse_url!r}",
+                hint="Set it, or run inside a stack that `sluice demo` started.",
+            )
+        self.database = settings.clickhouse_database if database is None else database
+        self._url = settings.clickhouse_url.rstrip("/") + "/"
+        self._headers = {
+            "X-ClickHouse-User": settings.clickhouse_user,
+            "X-ClickHouse-Key": settings.clickhouse_password,
+        }
+        tls: dict[str, Any] = {}
+        if url.scheme == "https":
+            tls = {"cert_reqs": "CERT_REQUIRED" if settings.clickhouse_verify_tls else "CERT_NONE"}
+            if settings.clickhouse_ca_file:
+                tls["ca_certs"] = settings.clickhouse_ca_file
+        self._pool = urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S), retries=False, maxsize=4, **tls
+        )
+
+    def execute(self, sql: str, **parameters: str | int) -> str:
+        """Run a statement; `{name:Type}` in it is bound to `parameters`. Returns the answer's text."""
+        return self._send(sql.encode(), {f"param_{k}": str(v) for k, v in parameters.items()}).decode()
+
+    def rows(self, sql: str, **parameters: str | int) -> list[list[Any]]:
+        """Rows of a query, each a list of JSON values; 64-bit integers stay integers."""
+        text = self._send(
+            f"{sql}\nFORMAT JSONCompactEachRow".encode(),
+            {f"param_{k}": str(v) for k, v in parameters.items()} | {"output_format_json_quote_64bit_integers": "0"},
+        )
+        return [msgspec.json.decode(line) for line in text.splitlines()]
+
+    def scalar(self, sql: str, **parameters: str | int) -> Any:
+        return self.rows(sql, **parameters)[0][0]
+
+    def fetch(self, sql: str, *, form: str) -> bytes:
+        """The answer's bytes in a ClickHouse output format."""
+        return self._send(sql.encode(), {"default_format": form})
+
+    def insert(self, statement: str, body: bytes, *, settings: dict[str, str]) -> None:
+        """Send `INSERT … FORMAT …` with its data, once."""
+        self._send(body, settings | {"query": statement})
+
+    def _send(self, body: bytes, fields: dict[str, str]) -> bytes:
+        query = {"database": self.database} | fields if self.database else fields
+        try:
+            answer = self._pool.request("POST", f"{self._url}?{urlencode(query)}", body=body, headers=self._headers)
+        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
+            raise UnavailableError(f"ClickHouse does not answer at {self._url}") from error
+        except urllib3.exceptions.HTTPError as error:
+            raise UncertainError(f"ClickHouse broke off: {error}") from error
+        data: bytes = answer.data
+        if answer.status == 200 and "X-ClickHouse-Exception-Code" not in answer.headers:
+            return data
+        raise _error(answer.status, data.decode(errors="replace"))
+
+
+def _error(status: int, text: str) -> UnavailableError | ServerError:
+    found = _CODE.search(text)
+    message = text.strip()[:2_000] or f"HTTP {status}"
+    if found is None:
+        return UncertainError(f"ClickHouse answered HTTP {status}: {message}")
+    return ServerError(message, number=int(found[1]))

@@ -1,0 +1,104 @@
+"""Applies the numbered SQL files under migrations/: in order, once each, recorded with their checksum.
+
+Every statement can be run again (`IF NOT EXISTS`): a migration killed half-way is simply applied again. Files that
+were applied never change; a checksum that differs stops the release that would ignore it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import StateError
+from core.log import get_logger
+from core.settings import Settings
+from sinks.clickhouse import ClickHouse
+
+log = get_logger(__name__)
+_FOLDER = Path(__file__).parent / "migrations"
+
+_LEDGER = """
+CREATE TABLE IF NOT EXISTS migrations (
+    number UInt32,
+    name String,
+    checksum String,
+    applied_at DateTime DEFAULT now()
+) ENGINE = MergeTree ORDER BY number
+COMMENT 'Migrations applied to this database, with the checksum of their text.'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file `NNNN_name.sql`: statements separated by a semicolon at the end of a line."""
+
+    number: int
+    name: str
+    text: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def statements(self) -> list[str]:
+        return [s.strip() for s in f"{self.text}\n".split(";\n") if _has_code(s)]
+
+
+def load(folder: Path = _FOLDER) -> list[Migration]:
+    """All migrations, in order. Raises StateError on a gap or a double number."""
+    found = []
+    for path in sorted(folder.glob("*.sql")):
+        number, _, name = path.stem.partition("_")
+        found.append(Migration(int(number), name, path.read_text(encoding="utf-8")))
+    if [m.number for m in found] != list(range(1, len(found) + 1)):
+        raise StateError(f"{folder}: migrations must be numbered 0001, 0002, … without a gap")
+    return found
+
+
+def apply(settings: Settings) -> list[Migration]:
+    """Bring the database up to date; returns what was applied now. Idempotent.
+
+    Raises:
+        StateError: an applied migration's text has changed, or the database is of a later release.
+    """
+    ClickHouse(settings, database="").execute(f"CREATE DATABASE IF NOT EXISTS `{settings.clickhouse_database}`")
+    server = ClickHouse(settings)
+    server.execute(_LEDGER)
+    applied = dict(server.rows("SELECT number, checksum FROM migrations"))
+    migrations = load()
+    _check(applied, migrations)
+    pending = [m for m in migrations if m.number not in applied]
+    for migration in pending:
+        for statement in migration.statements:
+            server.execute(statement)
+        server.execute(
+            "INSERT INTO migrations (number, name, checksum) "
+            "VALUES ({number:UInt32}, {name:String}, {checksum:String})",
+            number=migration.number,
+            name=migration.name,
+            checksum=migration.checksum,
+        )
+        log.info("migrate.applied", number=migration.number, name=migration.name)
+    return pending
+
+
+def _check(applied: dict[int, str], migrations: list[Migration]) -> None:
+    known = {m.number: m for m in migrations}
+    for number, checksum in sorted(applied.items()):
+        migration = known.get(number)
+        if migration is None:
+            raise StateError(
+                f"the database has migration {number}, which this release does not know",
+                hint="It was written by a later release of Sluice: run that one.",
+            )
+        if migration.checksum != checksum:
+            raise StateError(
+                f"migration {number} ({migration.name}) was applied with another text",
+                hint="Applied migrations never change: restore the file and add a new one.",
+            )
+
+
+def _has_code(statement: str) -> bool:
+    return any(line.strip() and not line.strip().startswith("--") for line in statement.splitlines())

@@ -1,0 +1,85 @@
+"""Rows of one curated partition: waiting, and the block in hand. Decides when a block is due; sends nothing."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from core.errors import InvariantError
+from sinks.block import Row, raw_offset
+from sinks.plan import Plan
+from sinks.writer import Block
+
+_DAY_MS = 86_400_000
+# The engine forms one block of an insert only below 256 MB and 1,048,449 rows.
+MAX_BLOCK_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class PartitionBuffer:
+    """`next_offset` is where the partition continues once everything in hand is stored.
+
+    `pending` is a plan found at assignment: its exact records are due first, and may already have been sent.
+    `stored_up_to` is the raw offset up to which the tables are known to hold everything, when the group's own offset
+    was lost; rows up to it are skipped.
+    """
+
+    number: int
+    next_offset: int
+    pending: Plan | None = None
+    stored_up_to: int | None = None
+    waiting: deque[Row] = field(default_factory=deque)
+    waiting_since: float = 0.0
+    block: Block | None = None
+    retry_at: float = 0.0
+    committed: bool = True  # whether `next_offset` is what the group has committed
+
+    def add(self, row: Row, *, now: float) -> None:
+        if self.stored_up_to is not None and raw_offset(row) <= self.stored_up_to:
+            self.next_offset = row.offset + 1
+            self.committed = False
+            return
+        if not self.waiting:
+            self.waiting_since = now
+        self.waiting.append(row)
+
+    def due(self, *, now: float, max_rows: int, linger_s: float) -> bool:
+        if self.pending is not None:
+            return len(self.waiting) >= self.pending.rows
+        return bool(self.waiting) and (len(self.waiting) >= max_rows or now - self.waiting_since >= linger_s)
+
+    def take(self, *, max_rows: int) -> list[Row]:
+        """Remove the next block's rows: the pending plan's, or as many of one arrival day as fit."""
+        if self.pending is not None:
+            return self._take_planned(self.pending)
+        rows: list[Row] = []
+        size = 0
+        day = self.waiting[0].arrival_ms // _DAY_MS
+        while self.waiting and len(rows) < max_rows and self.waiting[0].arrival_ms // _DAY_MS == day:
+            size += len(self.waiting[0].value)
+            if rows and size > MAX_BLOCK_BYTES:
+                break
+            rows.append(self.waiting.popleft())
+        return rows
+
+    def _take_planned(self, plan: Plan) -> list[Row]:
+        rows = [self.waiting.popleft() for _ in range(plan.rows)]
+        if rows[0].offset != plan.first or rows[-1].offset != plan.last:
+            raise InvariantError(
+                f"partition {self.number}: the plan {plan} names other records than Kafka has: "
+                f"{rows[0].offset} to {rows[-1].offset}"
+            )
+        return rows
+
+    def plan_block(self, *, max_rows: int) -> Block:
+        """The next block, its plan not committed yet unless it was pending."""
+        resumed = self.pending
+        rows = self.take(max_rows=max_rows)
+        plan = resumed or Plan(rows[0].offset, rows[-1].offset, len(rows))
+        self.pending = None
+        return Block(self.number, rows, plan, uncertain=resumed is not None)
+
+    def give_back(self, block: Block) -> None:
+        """Put the rows of a block that was never sent back in front."""
+        self.waiting.extendleft(reversed(block.rows))
+        self.pending = block.plan if block.uncertain else None

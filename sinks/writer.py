@@ -1,0 +1,140 @@
+"""Insert and verify one block, so that each of its rows is stored exactly once in the base and in every rollup.
+
+The plan is committed before this is called. Then, in this order:
+
+1. Insert under the plan's token. A certain success needs no proof and ends here.
+2. After an uncertain insert (time-out, lost answer, restart with a plan pending) insert again under the *same* token.
+   That completes "base there, views not yet", and a frozen sender that wakes up and sends it once more is absorbed.
+3. Count the rows in the base. The engine logs a token before it renames the part: killed in between, a token answers
+   "already inserted" although nothing is there. So a repeat's answer is no proof; the count is.
+4. Only if rows are missing: their token is dead. Commit the next attempt's plan, insert what is missing under its
+   token, and count again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from core.errors import InvariantError, UnavailableError
+from core.failpoints import hit
+from core.log import get_logger
+from core.metrics import counter, histogram
+from sinks.block import COLUMNS, Row, container, raw_offset
+from sinks.clickhouse import ClickHouse, ServerError
+from sinks.plan import Plan, Source
+
+log = get_logger(__name__)
+
+_TABLE = "events_log"
+_INSERT = f"INSERT INTO {_TABLE} ({', '.join(COLUMNS)}) FORMAT Avro"
+# Pinned: a repeat that forms other blocks is another insert to the engine, whatever its token says. One block, so that
+# a bad last row stores nothing instead of a prefix.
+_SETTINGS = {
+    "async_insert": "0",
+    "insert_deduplicate": "1",
+    "deduplicate_blocks_in_dependent_materialized_views": "1",
+    "materialized_views_ignore_errors": "0",
+    "max_insert_threads": "1",
+    "max_insert_block_size": "1048449",
+    "min_insert_block_size_rows": "1048449",
+    "min_insert_block_size_bytes": "268402944",
+}
+# More attempts than this are no accident of a crash but a server that loses what it acknowledges.
+_MAX_ATTEMPTS = 5
+
+
+@dataclass(slots=True)
+class Block:
+    """Rows in hand and the committed plan that names them. All of one partition and one arrival day."""
+
+    partition: int
+    rows: Sequence[Row]
+    plan: Plan
+    uncertain: bool  # the plan's token may already have been sent
+
+    @property
+    def arrival_day(self) -> str:
+        return datetime.fromtimestamp(self.rows[0].arrival_ms / 1000, UTC).date().isoformat()
+
+
+class Writer:
+    """Writes blocks of one source. `commit_plan(partition, plan)` must return only when the plan is committed."""
+
+    def __init__(self, server: ClickHouse, source: Source, *, commit_plan: Callable[[int, Plan], None]) -> None:
+        self._server = server
+        self._source = source
+        self._commit_plan = commit_plan
+
+    def write(self, block: Block) -> None:
+        """Store `block`. Call again with the same block after UnavailableError: it continues where it was.
+
+        Raises:
+            UnavailableError: the server is away or busy; what was sent is remembered in `block`.
+            ServerError: the server refuses the rows.
+            InvariantError: more rows are stored than were sent, or acknowledged rows vanish.
+        """
+        if not block.uncertain:
+            self._insert(block, block.rows)
+            hit("sink.after_insert")
+            return
+        self._insert(block, block.rows)
+        hit("sink.after_insert")
+        while missing := self._missing(block):
+            if block.plan.attempt >= _MAX_ATTEMPTS:
+                raise InvariantError(
+                    f"ClickHouse acknowledged {block.plan.attempt} inserts of partition {block.partition}, plan "
+                    f"{block.plan}, and {len(missing)} rows are not there"
+                )
+            plan = block.plan.next_attempt()
+            log.warning("sink.rows_missing", partition=block.partition, plan=str(block.plan), missing=len(missing))
+            self._commit_plan(block.partition, plan)
+            block.plan = plan
+            self._insert(block, missing)
+        hit("sink.after_verify")
+
+    def _insert(self, block: Block, rows: Sequence[Row]) -> None:
+        settings = _SETTINGS | {
+            "insert_deduplication_token": self._source.token(block.partition, block.plan, _TABLE),
+        }
+        again, started = block.uncertain, time.monotonic()
+        block.uncertain = True
+        try:
+            self._server.insert(_INSERT, container(rows), settings=settings)
+        except ServerError as error:
+            if not error.retryable:
+                raise
+            raise UnavailableError(f"ClickHouse cannot take rows now: {error.message}") from error
+        if not again:
+            # Sent once and acknowledged: nothing is in doubt.
+            block.uncertain = False
+        histogram("sluice_sink_insert_seconds").observe(time.monotonic() - started)
+        if again:
+            counter("sluice_sink_retries_total").labels("uncertain").inc()
+
+    def _missing(self, block: Block) -> list[Row]:
+        """Rows of the block that the base does not hold."""
+        bounds: dict[str, str | int] = {
+            "day": block.arrival_day,
+            "partition": block.partition,
+            "first": raw_offset(block.rows[0]),
+            "last": raw_offset(block.rows[-1]),
+        }
+        where = (
+            "arrival_day = {day:Date} AND generation = 0 AND raw_partition = {partition:UInt32} "
+            "AND raw_offset BETWEEN {first:UInt64} AND {last:UInt64}"
+        )
+        # `where` is a constant of ours; values are bound by the server.
+        stored = self._server.scalar(f"SELECT count() FROM {_TABLE} WHERE {where}", **bounds)  # noqa: S608
+        if stored > len(block.rows):
+            raise InvariantError(
+                f"partition {block.partition}, plan {block.plan}: "
+                f"{stored} rows are stored where {len(block.rows)} were sent"
+            )
+        if stored == len(block.rows):
+            return []
+        have_sql = f"SELECT raw_offset FROM {_TABLE} WHERE {where}"  # noqa: S608
+        have = {offset for (offset,) in self._server.rows(have_sql, **bounds)}
+        return [row for row in block.rows if raw_offset(row) not in have]

@@ -1,0 +1,144 @@
+"""The Faust app: owns the engine's threads, the control agent, supervision and the worker's life.
+
+`faust -A streams.app worker -l info` runs it, as does `sluice streams`. Batches reach Faust as one object each on a
+bounded channel: an event at a time costs Faust 70 µs, a batch costs nothing. What an event becomes is not decided
+here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NoReturn
+
+import faust
+import msgspec
+
+from core import failpoints, metrics
+from core.lifecycle import die
+from core.log import configure, get_logger
+from core.settings import Settings
+from core.topics import Topics
+from schemas.contracts import bundled_contracts
+from streams.engine import Batch, StreamEngine
+from streams.ingest import ingest_service
+
+log = get_logger(__name__)
+
+# Batches waiting for the one in hand. Two keep the consumer busy; more would only hold memory.
+_QUEUED_BATCHES = 2
+CONTROL_KEY = b"streams"
+
+
+class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The latest word on the control topic under the key `streams`."""
+
+    paused: bool = False
+
+
+def create_app(settings: Settings) -> faust.App:
+    """The Faust app of one stream worker. Connects to nothing until it is started."""
+    topics = Topics.named(settings.topic_prefix)
+    app = faust.App(
+        f"{settings.topic_prefix}streams.control",
+        broker=[f"kafka://{address.strip()}" for address in settings.kafka_bootstrap.split(",")],
+        broker_credentials=_credentials(settings),
+        datadir=str(settings.state_dir / f"faust-{settings.streams_worker_id}"),
+        store="memory://",
+        topic_disable_leader=True,
+        topic_allow_declare=False,  # every topic is applied before a worker starts
+        web_enabled=settings.streams_web_port > 0,
+        web_bind="127.0.0.1",
+        web_port=settings.streams_web_port or 6066,
+        worker_redirect_stdouts=False,
+        # Faust starts services only after its own group has settled. With its defaults a killed worker's successor
+        # waits a minute for the dead member.
+        consumer_group_instance_id=f"{settings.topic_prefix}streams.control.{settings.streams_worker_id}",
+        broker_session_timeout=8.0,
+        broker_heartbeat_interval=1.0,
+        broker_rebalance_timeout=15.0,
+    )
+    batches: Any = app.channel(maxsize=_QUEUED_BATCHES)
+    control: Any = app.topic(
+        topics.control, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+    )
+    engine = StreamEngine(settings, contracts=bundled_contracts())
+    work = ThreadPoolExecutor(1, thread_name_prefix="streams-work")
+
+    app.service(ingest_service(engine, batches))
+
+    @app.agent(batches, concurrency=1)
+    async def curate(stream: Any) -> None:
+        """Gives every record of a batch its outcome, in one transaction."""
+        loop = asyncio.get_running_loop()
+        async for batch in stream:
+            try:
+                await loop.run_in_executor(work, engine.handle, batch)
+            except Exception:  # noqa: BLE001 (Faust would acknowledge the batch and go on)
+                die("streams.batch_failed", records=_size(batch))
+
+    @app.agent(control)
+    async def obey(stream: Any) -> None:
+        """Follows the control topic: `{"paused": true}` under the key `streams` stops consuming."""
+        async for key, value in stream.items():
+            if key == CONTROL_KEY:
+                engine.pause(_read_control(value).paused)
+
+    return app
+
+
+def _read_control(value: bytes | None) -> Control:
+    try:
+        return msgspec.json.decode(value or b"{}", type=Control)
+    except msgspec.DecodeError as error:
+        log.warning("streams.control_refused", error=str(error))
+        return Control()
+
+
+def _size(batch: object) -> int:
+    return batch.records if isinstance(batch, Batch) else 0
+
+
+def _credentials(settings: Settings) -> Any:
+    protocol = settings.kafka_security_protocol
+    if protocol == "PLAINTEXT":
+        return None
+    context = None
+    if protocol.endswith("SSL"):
+        context = ssl.create_default_context(cafile=settings.kafka_ssl_ca_file or None)
+        if settings.kafka_ssl_certificate_file:
+            context.load_cert_chain(
+                settings.kafka_ssl_certificate_file,
+                settings.kafka_ssl_key_file or None,
+                settings.kafka_ssl_key_password or None,
+            )
+    if protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=settings.kafka_sasl_username,
+            password=settings.kafka_sasl_password,
+            mechanism=settings.kafka_sasl_mechanism,
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context)
+
+
+def run(settings: Settings) -> NoReturn:
+    """Run a worker until it is told to stop; ends in SystemExit with the exit code."""
+    failpoints.arm(settings.failpoint)
+    settings.state_dir.mkdir(parents=True, exist_ok=True)  # Faust makes its own folder, not the one above
+    metrics.serve(settings.metrics_port)
+    app = create_app(settings)
+    worker = app.Worker(loglevel=settings.log_level, redirect_stdouts=False, override_logging=False, quiet=True)
+    configure(process="streams", level=settings.log_level, form=settings.log_format)
+    worker.execute_from_commandline()
+
+
+def __getattr__(name: str) -> faust.App:
+    # `faust -A streams.app` looks for `app`; importing this module must stay free of settings.
+    if name == "app":
+        app = create_app(Settings.from_env(os.environ))
+        globals()["app"] = app
+        return app
+    raise AttributeError(name)

@@ -1,0 +1,303 @@
+"""The exactly-once step from the raw topic: consume a batch, process it, write everything in one Kafka transaction.
+
+Curated, dead-letter and outcome records and the consumed offsets become visible together or not at all (KIP-98,
+KIP-447). The order that makes it right, for each batch:
+
+1. `poll` (poll thread) consumes records and stamps the batch with the current epoch.
+2. `handle` (one at a time, another thread) drops the batch if the epoch moved: a rebalance or an abort happened.
+3. The batch is processed against the dedupe windows, which are not changed.
+4. Begin, produce, send offsets with the group's metadata, commit.
+5. Committed: the new ids enter the windows. Aborted: they do not, the epoch moves, and the poll thread rewinds.
+
+A rebalance runs inside `poll`; revoking waits for the batch in hand, so a partition is given away between batches.
+What a fenced or fatally failed client leads to is decided here too: the process ends and is started anew.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from core import kafka
+from core.errors import InvariantError
+from core.failpoints import hit
+from core.log import get_logger
+from core.metrics import counter, gauge, histogram
+from core.settings import Settings
+from core.topics import Topics
+from schemas.contracts import Contracts
+from streams.batch import PartitionResult, RawRecord, process
+from streams.records import encode_dead_letter, encode_outcome
+from streams.recovery import Recovery
+from streams.window import DedupeWindow
+
+log = get_logger(__name__)
+
+_POLL_TIMEOUT_S = 0.1
+_TRANSACTION_CALL_TIMEOUT_S = 10.0
+_NO_EPOCH = -1  # of no batch that is handled
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records of one `consume`, grouped by partition, in offset order."""
+
+    epoch: int
+    partitions: dict[int, list[RawRecord]]
+
+    @property
+    def records(self) -> int:
+        return sum(map(len, self.partitions.values()))
+
+
+class TransactionAbortedError(Exception):
+    """The batch was rolled back and will be consumed again."""
+
+
+class StreamEngine:
+    """One worker of the stream group. `poll` belongs to one thread, `handle` to one other."""
+
+    def __init__(self, settings: Settings, *, contracts: Contracts) -> None:
+        self._settings = settings
+        self._contracts = contracts
+        self._topics = Topics.named(settings.topic_prefix)
+        self._group = f"{settings.topic_prefix}streams.raw"
+        worker = f"{settings.topic_prefix}streams.{settings.streams_worker_id}"
+        # Static membership and a stable transactional id: a restarted worker gets its partitions back at once, and
+        # its first call aborts the transaction its predecessor left open.
+        self._consumer = Consumer(kafka.consumer(settings, group=self._group, instance=worker))
+        self._producer = Producer(kafka.transactional_producer(settings, transactional_id=worker))
+        self._recovery = Recovery(settings)
+        self._handling = threading.RLock()  # closing the consumer revokes, in the same thread
+        self._epoch = 0
+        self._windows: dict[int, DedupeWindow] = {}
+        self._next: dict[int, int] = {}  # partition → first offset that is not committed
+        self._rewind = False
+        self._paused = False
+        self._joined = False
+
+    def start(self) -> None:
+        """Fence predecessors of the same worker id and join the group."""
+        kafka.retry(
+            lambda: self._producer.init_transactions(_TRANSACTION_CALL_TIMEOUT_S), "transactions were initialised"
+        )
+        self._consumer.subscribe(
+            [self._topics.raw], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    @property
+    def joined(self) -> bool:
+        """Whether the group gave this worker its share, which may be nothing."""
+        return self._joined
+
+    def pause(self, paused: bool) -> None:  # noqa: FBT001 (set by a flag's value)
+        """Stop or continue consuming; the group membership stays."""
+        self._paused = paused
+
+    def poll(self) -> Batch | None:
+        """The next batch, or None when nothing came within a moment.
+
+        Raises:
+            InvariantError: the log was truncated under us.
+            KafkaException: the client is dead.
+        """
+        with self._handling:
+            epoch = self._rewind_if_needed()
+        self._apply_pause()
+        messages = self._consumer.consume(self._settings.streams_batch_events, _POLL_TIMEOUT_S)
+        partitions: dict[int, list[RawRecord]] = {}
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._consumer_error(message)
+                continue
+            partitions.setdefault(message.partition(), []).append(
+                RawRecord(message.offset(), message.timestamp()[1], message.key(), message.value())
+            )
+        return Batch(epoch, partitions) if partitions else None
+
+    def handle(self, batch: Batch) -> bool:
+        """Process and commit `batch`; False if it was dropped or rolled back and will come again."""
+        with self._handling:
+            if batch.epoch != self._epoch:
+                return False
+            self._check_continues(batch)
+            hit("streams.after_consume")
+            started = time.monotonic()
+            results = [
+                process(p, records, window=self._windows[p], contracts=self._contracts)
+                for p, records in batch.partitions.items()
+            ]
+            try:
+                self._commit(results)
+            except TransactionAbortedError as error:
+                log.warning("streams.batch_aborted", reason=str(error), records=batch.records)
+                self._forget_consumed()
+                return False
+            hit("streams.after_commit")
+            self._remember(results)
+            histogram("sluice_streams_transaction_seconds").observe(time.monotonic() - started)
+            histogram("sluice_streams_batch_events").observe(batch.records)
+            return True
+
+    def stop(self) -> None:
+        """Leave the group after the batch in hand."""
+        with self._handling:
+            self._consumer.close()
+
+    def _check_continues(self, batch: Batch) -> None:
+        for partition, records in batch.partitions.items():
+            expected = self._next.get(partition, _NO_EPOCH)
+            if records[0].offset < expected or partition not in self._windows:
+                raise InvariantError(
+                    f"partition {partition} brought offset {records[0].offset}, but {expected} was due: "
+                    "it would get a second outcome"
+                )
+
+    # -- the transaction
+
+    def _commit(self, results: list[PartitionResult]) -> None:
+        begun = False
+        try:
+            self._producer.begin_transaction()
+            begun = True
+            for result in results:
+                self._produce(result)
+            offsets = [TopicPartition(self._topics.raw, r.partition, _last(r) + 1) for r in results]
+            group = self._consumer.consumer_group_metadata()
+            kafka.retry(
+                lambda: self._producer.send_offsets_to_transaction(offsets, group, _TRANSACTION_CALL_TIMEOUT_S),
+                "offsets were added to the transaction",
+            )
+            hit("streams.before_commit")
+            kafka.retry(
+                lambda: self._producer.commit_transaction(_TRANSACTION_CALL_TIMEOUT_S),
+                "the transaction was committed",
+            )
+        except KafkaException as error:
+            cause = error.args[0]
+            if begun and cause.txn_requires_abort():
+                kafka.retry(
+                    lambda: self._producer.abort_transaction(_TRANSACTION_CALL_TIMEOUT_S), "the transaction was aborted"
+                )
+                raise TransactionAbortedError(cause.str()) from error
+            raise
+
+    def _produce(self, result: PartitionResult) -> None:
+        outcome = result.outcome
+        if outcome is None:
+            raise InvariantError(f"a batch of partition {result.partition} has no outcome")
+        partition = result.partition
+        for curated in result.curated:
+            self._send(self._topics.curated, partition, curated.key, curated.value, curated.arrival_ms)
+        for letter in result.dead_letters:
+            self._send(self._topics.dead_letters, partition, None, encode_dead_letter(letter), letter.arrival_at)
+        self._send(self._topics.outcomes, partition, None, encode_outcome(outcome), result.last_arrival_ms)
+
+    def _send(self, topic: str, partition: int, key: bytes | None, value: bytes, timestamp_ms: int) -> None:
+        while True:
+            try:
+                self._producer.produce(topic, value, key, partition, timestamp=timestamp_ms)
+                return
+            except BufferError:
+                self._producer.poll(0.1)
+
+    def _remember(self, results: list[PartitionResult]) -> None:
+        events = counter("sluice_streams_events_total")
+        for result in results:
+            window = self._windows[result.partition]
+            window.add(result.new_ids, arrival_ms=result.last_arrival_ms)
+            self._next[result.partition] = _last(result) + 1
+            gauge("sluice_streams_dedupe_ids").labels(str(result.partition)).set(len(window))
+            if result.outcome is not None:
+                for run in result.outcome.runs:
+                    events.labels(run.outcome).inc(run.count)
+
+    def _forget_consumed(self) -> None:
+        self._epoch += 1
+        self._rewind = True
+
+    # -- the consumer: everything below runs in the poll thread
+
+    def _rewind_if_needed(self) -> int:
+        if self._rewind:
+            try:
+                for partition, offset in self._next.items():
+                    self._consumer.seek(TopicPartition(self._topics.raw, partition, offset))
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError._STATE:
+                    raise
+                # Just assigned and not fetching yet: what this poll brings is dropped, the next one rewinds.
+                return _NO_EPOCH
+            self._rewind = False
+        return self._epoch
+
+    def _apply_pause(self) -> None:
+        assigned = self._consumer.assignment()
+        if assigned:
+            (self._consumer.pause if self._paused else self._consumer.resume)(assigned)
+
+    def _consumer_error(self, message: Message) -> None:
+        error = message.error()
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            raise InvariantError(
+                f"the raw topic was truncated under partition {message.partition()}: {error.str()}",
+                hint="Raw records were deleted before they were processed: retention is shorter than the lag.",
+            )
+        if kafka.is_fatal(error):
+            raise KafkaException(error)
+        log.warning("streams.consumer_error", code=error.name(), error=error.str())
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        with self._handling:
+            start = [self._take(p.partition) for p in partitions]
+            if start:
+                consumer.incremental_assign(start)
+            self._joined = True
+
+    def _take(self, partition: int) -> TopicPartition:
+        window = DedupeWindow(
+            max_age_ms=self._settings.dedupe_window_hours * 3_600_000, max_ids=self._settings.dedupe_window_ids
+        )
+        started = time.monotonic()
+        offset = self._recovery.recover(self._consumer, partition, window)
+        self._windows[partition] = window
+        self._next[partition] = offset
+        gauge("sluice_streams_dedupe_ids").labels(str(partition)).set(len(window))
+        log.info(
+            "streams.partition_assigned",
+            partition=partition,
+            offset=offset,
+            ids=len(window),
+            seconds=round(time.monotonic() - started, 3),
+        )
+        return TopicPartition(self._topics.raw, partition, offset)
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        with self._handling:  # waits for the batch in hand
+            self._drop(partitions, "revoked")
+            consumer.incremental_unassign(partitions)
+
+    def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # Somebody else may own them already: nothing is committed, and a transaction in hand is refused by its
+        # group generation.
+        with self._handling:
+            self._drop(partitions, "lost")
+
+    def _drop(self, partitions: list[TopicPartition], how: str) -> None:
+        for partition in partitions:
+            self._windows.pop(partition.partition, None)
+            self._next.pop(partition.partition, None)
+            gauge("sluice_streams_dedupe_ids").labels(str(partition.partition)).set(0)
+        # Queued batches may hold records of these partitions, which could come back to us from an earlier offset.
+        self._forget_consumed()
+        log.info("streams.partitions_given_up", partitions=[p.partition for p in partitions], how=how)
+
+
+def _last(result: PartitionResult) -> int:
+    if result.outcome is None:
+        raise InvariantError(f"a batch of partition {result.partition} has no outcome")
+    return result.outcome.last

@@ -1,0 +1,71 @@
+"""The Faust service that runs the engine's poll loop in a thread and hands its batches to an agent's channel."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
+
+from mode import Service
+
+from core.lifecycle import die, notify
+from core.log import get_logger
+from streams.engine import Batch, StreamEngine
+
+log = get_logger(__name__)
+
+_PUT_POLL_S = 0.5
+_STOP_TIMEOUT_S = 30
+
+
+class Ingest(Service):
+    """Lives as long as the worker. A failure of its thread ends the process: a thread that dies alone leaves one that
+    looks alive and consumes nothing.
+    """
+
+    _engine: StreamEngine
+    _batches: Any
+
+    async def on_start(self) -> None:
+        self._thread = threading.Thread(target=self._guarded, name="streams-poll", daemon=True)
+        self._thread.start()
+
+    async def on_stop(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join, _STOP_TIMEOUT_S)
+
+    def _guarded(self) -> None:
+        try:
+            self._run()
+        except BaseException:  # noqa: BLE001 (ends the process)
+            die("streams.poll_failed")
+
+    def _run(self) -> None:
+        self._engine.start()
+        announced = False
+        while not self.should_stop:
+            batch = self._engine.poll()
+            if not announced and self._engine.joined:
+                announced = True
+                log.info("process.ready", name="streams", pid=os.getpid())
+                notify("READY=1")
+            if batch is not None:
+                self._put(batch)
+        self._engine.stop()
+
+    def _put(self, batch: Batch) -> None:
+        """Wait for room on the channel. While the worker stops nobody takes it: the batch is dropped, uncommitted."""
+        waiting = asyncio.run_coroutine_threadsafe(self._batches.put(batch), self.loop)
+        while not self.should_stop:
+            try:
+                waiting.result(_PUT_POLL_S)
+                return
+            except FutureTimeoutError:
+                continue
+        waiting.cancel()
+
+
+def ingest_service(engine: StreamEngine, batches: Any) -> type[Ingest]:
+    """The service class bound to an engine and a channel, as `app.service` takes it."""
+    return type("BoundIngest", (Ingest,), {"_engine": engine, "_batches": batches, "__module__": __name__})

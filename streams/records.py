@@ -1,0 +1,146 @@
+"""Values of the topics the streams write besides curated: dead letters and outcomes. Avro in Confluent framing."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, cast
+
+import fastavro
+
+from core.errors import InputError
+from schemas import framing
+from schemas.faults import Fault, fingerprint
+from schemas.registry import Schema, bundled
+
+OutcomeKind = Literal["curated", "duplicate", "dead_letter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """`count` records of one outcome, the first of them at raw offset `first`."""
+
+    outcome: OutcomeKind
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of each record of one batch of one raw partition (schema `outcome`)."""
+
+    raw_partition: int
+    first: int
+    last: int
+    runs: list[Run]
+    ids: bytes
+    contracts: dict[str, int]
+
+    @property
+    def records(self) -> int:
+        return sum(run.count for run in self.runs)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that broke its contract (schema `dead_letter`). `raw` is the raw record's value, byte for byte."""
+
+    raw_partition: int
+    raw_offset: int
+    arrival_at: int
+    faults: list[Fault]
+    raw: bytes
+    tenant: str = ""
+    event: str = ""
+    version: int = 0
+    traceparent: str = ""
+
+    @property
+    def code(self) -> str:
+        return self.faults[0].code
+
+
+@dataclass(slots=True)
+class RunBuilder:
+    """Collects outcomes in offset order into runs."""
+
+    runs: list[Run] = field(default_factory=list)
+
+    def add(self, outcome: OutcomeKind, offset: int) -> None:
+        if self.runs and self.runs[-1].outcome == outcome:
+            last = self.runs[-1]
+            # Offsets of a run need not be contiguous: a gap in the log is no record and has no outcome.
+            self.runs[-1] = Run(outcome, last.first, last.count + 1)
+        else:
+            self.runs.append(Run(outcome, offset, 1))
+
+
+def encode_outcome(outcome: Outcome) -> bytes:
+    return _write(
+        bundled().get("outcome", 1),
+        {
+            "raw_partition": outcome.raw_partition,
+            "first": outcome.first,
+            "last": outcome.last,
+            "runs": [asdict(run) for run in outcome.runs],
+            "ids": outcome.ids,
+            "contracts": outcome.contracts,
+        },
+    )
+
+
+def decode_outcome(value: bytes) -> Outcome:
+    """Raises InputError if `value` is no outcome record."""
+    row = _read("outcome", value)
+    runs = [Run(run["outcome"], run["first"], run["count"]) for run in row["runs"]]
+    return Outcome(row["raw_partition"], row["first"], row["last"], runs, row["ids"], row["contracts"])
+
+
+def encode_dead_letter(letter: DeadLetter) -> bytes:
+    return _write(
+        bundled().get("dead_letter", 1),
+        {
+            "raw_partition": letter.raw_partition,
+            "raw_offset": letter.raw_offset,
+            "arrival_at": letter.arrival_at,
+            "tenant": letter.tenant,
+            "event": letter.event,
+            "version": letter.version,
+            "code": letter.code,
+            "faults": [asdict(fault) for fault in letter.faults],
+            "fingerprint": fingerprint(letter.event, letter.version, letter.faults),
+            "traceparent": letter.traceparent,
+            "raw": letter.raw,
+        },
+    )
+
+
+def decode_dead_letter(value: bytes) -> DeadLetter:
+    """Raises InputError if `value` is no dead-letter record."""
+    row = _read("dead_letter", value)
+    return DeadLetter(
+        raw_partition=row["raw_partition"],
+        raw_offset=row["raw_offset"],
+        arrival_at=row["arrival_at"],
+        faults=[Fault(**fault) for fault in row["faults"]],
+        raw=row["raw"],
+        tenant=row["tenant"],
+        event=row["event"],
+        version=row["version"],
+        traceparent=row["traceparent"],
+    )
+
+
+def _write(schema: Schema, row: dict[str, object]) -> bytes:
+    out = io.BytesIO()
+    out.write(framing.prefix(schema.id))
+    fastavro.schemaless_writer(out, schema.parsed, row)
+    return out.getvalue()
+
+
+def _read(subject: str, value: bytes) -> dict[str, Any]:
+    schema_id, at = framing.split(value)
+    schema = bundled().by_id(schema_id) if isinstance(schema_id, int) else None
+    if schema is None or schema.subject != subject:
+        raise InputError(f"schema {schema_id} is no {subject} of this release")
+    return cast(dict[str, Any], fastavro.schemaless_reader(io.BytesIO(value[at:]), schema.plain))

@@ -1,0 +1,118 @@
+"""Where a partition continues and what its dedupe window holds, from the partition's own committed output.
+
+No second log can disagree with the outcome topic: it moved in the same transactions as the offsets. Before it is
+read, no transaction may be open on it: a worker that was killed or frozen may still hold one, until it is fenced or
+times out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from confluent_kafka import OFFSET_END, Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from core import kafka
+from core.errors import UnavailableError
+from core.log import get_logger
+from core.settings import Settings
+from core.topics import Topics
+from streams.records import Outcome, decode_outcome
+from streams.window import DedupeWindow, unpack
+
+log = get_logger(__name__)
+
+_TIMEOUT_S = 10.0
+# An open transaction ends by itself after this; a little more, for the broker's own check interval.
+_OPEN_TRANSACTION_WAIT_S = kafka.TRANSACTION_TIMEOUT_MS / 1000 + 15
+# The last outcome lies this close to the end even when many transactions were aborted after it.
+_TAIL_RECORDS = 1_000
+
+
+class Recovery:
+    """Reads outcomes of partitions that a worker takes over."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._topics = Topics.named(settings.topic_prefix)
+        self._admin = AdminClient(kafka.common(settings))
+
+    def recover(self, group_consumer: Consumer, partition: int, window: DedupeWindow) -> int:
+        """Fill `window` and return the raw offset to continue from.
+
+        The outcomes say where: the offset after the last that has one. A partition without outcomes starts at its
+        beginning, whatever the group committed.
+        """
+        last: Outcome | None = None
+        for outcome, arrival_ms in self._outcomes(partition):
+            window.add(unpack(outcome.ids), arrival_ms=arrival_ms)
+            last = outcome
+        raw = TopicPartition(self._topics.raw, partition)
+        low, _ = group_consumer.get_watermark_offsets(raw, timeout=_TIMEOUT_S)
+        start = last.last + 1 if last else low
+        committed = group_consumer.committed([raw], timeout=_TIMEOUT_S)[0].offset
+        if committed not in {start, kafka.NO_OFFSET}:
+            log.warning("streams.offset_differs", partition=partition, committed=committed, continues_at=start)
+        return start
+
+    def _outcomes(self, partition: int) -> Iterator[tuple[Outcome, int]]:
+        end = self._wait_until_stable(partition)
+        reader = Consumer(kafka.reader(self._settings, name=f"recovery.{self._settings.streams_worker_id}"))
+        try:
+            start = self._window_start(reader, partition, end)
+            if start < end:
+                reader.assign([TopicPartition(self._topics.outcomes, partition, start)])
+                for message in _until_end(reader):
+                    yield decode_outcome(message.value()), message.timestamp()[1]
+        finally:
+            reader.close()
+
+    def _window_start(self, reader: Consumer, partition: int, end: int) -> int:
+        since = time.time_ns() // 1_000_000 - self._settings.dedupe_window_hours * 3_600_000
+        found = reader.offsets_for_times([TopicPartition(self._topics.outcomes, partition, since)], timeout=_TIMEOUT_S)[
+            0
+        ]
+        by_time = end if found.offset == OFFSET_END or found.offset < 0 else found.offset
+        low, _ = reader.get_watermark_offsets(TopicPartition(self._topics.outcomes, partition), timeout=_TIMEOUT_S)
+        return int(max(low, min(by_time, end - _TAIL_RECORDS)))
+
+    def _wait_until_stable(self, partition: int) -> int:
+        """The end of the outcome partition, once no transaction is open below it."""
+        deadline = time.monotonic() + _OPEN_TRANSACTION_WAIT_S
+        while True:
+            stable = self._end(partition, IsolationLevel.READ_COMMITTED)
+            high = self._end(partition, IsolationLevel.READ_UNCOMMITTED)
+            if stable >= high:
+                return high
+            if time.monotonic() > deadline:
+                raise UnavailableError(
+                    f"a transaction on partition {partition} of {self._topics.outcomes} does not end"
+                )
+            time.sleep(0.1)
+
+    def _end(self, partition: int, isolation: IsolationLevel) -> int:
+        where = TopicPartition(self._topics.outcomes, partition)
+        try:
+            futures = self._admin.list_offsets(
+                {where: OffsetSpec.latest()}, isolation_level=isolation, request_timeout=_TIMEOUT_S
+            )
+            return int(futures[where].result().offset)
+        except KafkaException as error:
+            raise kafka.unavailable(error, "the end of the outcomes was looked up") from error
+
+
+def _until_end(reader: Consumer) -> Iterator[Message]:
+    """All messages up to the end of the one assigned partition.
+
+    Ended by the end-of-partition event, because the position of an empty partition never moves.
+    """
+    while True:
+        for message in reader.consume(1_000, _TIMEOUT_S):
+            error = message.error()
+            if error is None:
+                yield message
+            elif error.code() == KafkaError._PARTITION_EOF:
+                return
+            elif kafka.is_fatal(error):
+                raise KafkaException(error)
