@@ -20,7 +20,6 @@ _COMMANDS = {
     "collector": ("cli.processes", "collector", "Run a collector."),
     "streams": ("cli.processes", "streams", "Run a stream worker."),
     "sink": ("cli.processes", "sink", "Run a sink."),
-    "clickhouse": ("cli.processes", "clickhouse", "Run the embedded ClickHouse."),
     "topics": ("cli.apply", "topics", "Create and configure the topics."),
     "migrate": ("cli.apply", "migrate", "Bring the ClickHouse database up to date."),
     "settings": ("cli.settings", "settings_command", "List all settings and their values."),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import click
 
@@ -38,11 +37,3 @@ def sink() -> None:
         if getattr(error, "exit_code", None) is None:
             die("sink.failed")
         raise
-
-
-@click.command()
-def clickhouse() -> None:
-    """Run the embedded ClickHouse on SLUICE_CLICKHOUSE_PORT, with its data under SLUICE_STATE_DIR."""
-    from cli.stack import clickhouse_front
-
-    sys.exit(clickhouse_front(Settings.from_env(os.environ)))

@@ -1,0 +1,117 @@
+"""What the demo shows: steps while it works, then the answers side by side, then how to go on."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from cli.demo.comparison import Compared
+from cli.endpoints import Endpoints
+from cli.importer.totals import Totals
+
+_SHOWN_ROWS = 5
+
+
+class Report:
+    """Steps go to standard error, the result to standard output."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self._out = Console(highlight=False)
+        self._err = Console(stderr=True, highlight=False)
+        self._started = time.monotonic()
+
+    def step(self, text: str) -> None:
+        if not self.as_json:
+            self._err.print(f"[dim]{time.monotonic() - self._started:6.1f} s[/dim]  {text} …")
+
+    def result(
+        self, *, totals: Totals, outcomes: dict[str, int], rows: int, seconds: float, compared: list[Compared]
+    ) -> bool:
+        """Print everything; returns whether all lines are accounted for and all answers are equal."""
+        outcomes = {kind: outcomes.get(kind, 0) for kind in ("curated", "duplicate", "dead_letter")}
+        accounted = totals.accepted == sum(outcomes.values()) and (
+            totals.lines == totals.accepted + totals.rejected + totals.consent_dropped
+        )
+        equal = accounted and all(c.equal for c in compared)
+        if self.as_json:
+            document = {
+                "equal": equal,
+                "lines": totals.lines,
+                "accepted": totals.accepted,
+                "rejected": totals.rejected,
+                "outcomes": outcomes,
+                "rows": rows,
+                "seconds": round(seconds, 3),
+                "answers": [
+                    {"title": c.title, "equal": c.equal, "rollup": c.rollup, "recount": c.recount} for c in compared
+                ],
+            }
+            sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+            return equal
+        self._accounts(totals, outcomes, rows, seconds, accounted=accounted)
+        for answer in compared:
+            self._answer(answer)
+        self._verdict(equal=equal)
+        return equal
+
+    def _accounts(
+        self, totals: Totals, outcomes: dict[str, int], rows: int, seconds: float, *, accounted: bool
+    ) -> None:
+        self._out.print()
+        self._out.print(f"[bold]{totals.lines:,} lines[/bold] of a public access log in {seconds:.1f} s:")
+        self._out.print(f"  {totals.accepted:>7,} accepted by the collector, each acknowledged by Kafka")
+        self._out.print(f"  {totals.rejected:>7,} rejected")
+        self._out.print("of the accepted:")
+        self._out.print(f"  {outcomes['curated']:>7,} rows added to ClickHouse ({rows:,} there now)")
+        self._out.print(f"  {outcomes['duplicate']:>7,} recognised as duplicates")
+        self._out.print(f"  {outcomes['dead_letter']:>7,} dead-lettered")
+        self._out.print("  every line accounted for" if accounted else "[red]  lines are NOT all accounted for[/red]")
+
+    def _answer(self, answer: Compared) -> None:
+        mark = "[green]equal[/green]" if answer.equal else "[red]DIFFERENT[/red]"
+        table = Table("", "rollup", "recount", title=f"{answer.title}: {mark}", title_justify="left", box=None)
+        table.columns[1].justify = table.columns[2].justify = "right"
+        expected = dict(answer.recount)
+        for label, count in answer.rollup[:_SHOWN_ROWS]:
+            table.add_row(label or "(none)", f"{count:,}", f"{expected.get(label, 0):,}")
+        self._out.print()
+        self._out.print(table)
+        if len(answer.rollup) > _SHOWN_ROWS:
+            self._out.print(f"[dim] and {len(answer.rollup) - _SHOWN_ROWS} more, compared too[/dim]")
+        if not answer.equal:
+            self._out.print(f"[red]  recount: {answer.recount}[/red]")
+
+    def _verdict(self, *, equal: bool) -> None:
+        self._out.print()
+        if equal:
+            self._out.print("[bold green]Every rollup equals the recount.[/bold green]")
+        else:
+            self._out.print("[bold red]The rollups and the recount differ.[/bold red]")
+
+    def kept(self, state: Path, endpoints: Endpoints) -> None:
+        """Say how to query the stack that stays up."""
+        if self.as_json:
+            return
+        sql = "SELECT path, sum(views) AS views FROM pages_daily GROUP BY path ORDER BY views DESC LIMIT 5"
+        self._out.print("\nThe stack is up until Ctrl-C. In another terminal:", markup=False)
+        self._out.print(
+            f"  SLUICE_STATE_DIR={shlex.quote(str(state))} .venv/bin/sluice query {shlex.quote(sql)}\n"
+            f"  curl -u default:$(cat {state}/clickhouse.password) '{endpoints.clickhouse_url}/?database=sluice' "
+            f"-d {shlex.quote('SELECT count() FROM events')}",
+            markup=False,
+            soft_wrap=True,
+        )
+
+    def gone(self, state: Path) -> None:
+        if not self.as_json:
+            self._out.print(
+                f"\nStopped. Its data stays in {state}: `scripts/demo --keep` brings it up again to query it.",
+                markup=False,
+            )

@@ -1,0 +1,81 @@
+"""How an import looks while it runs: a bar on a terminal, a plain line now and then elsewhere. Always standard error,
+so that standard output holds the summary alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+from cli.importer.settlement import OnProgress
+from cli.importer.totals import Progress
+from core.clock import Clock, SystemClock
+
+PLAIN_INTERVAL_SECONDS = 5.0
+
+
+@contextmanager
+def display(stream: TextIO, *, quiet: bool, clock: Clock | None = None) -> Iterator[OnProgress | None]:
+    """Gives what `import_access_log` takes as `on_progress`."""
+    clock = clock or SystemClock()
+    if quiet:
+        yield None
+    elif stream.isatty():
+        with _bar(stream, clock) as show:
+            yield show
+    else:
+        yield _PlainLines(stream, clock)
+
+
+class _Rate:
+    """Lines a second since the import began."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._began = clock.monotonic()
+
+    def of(self, progress: Progress) -> str:
+        seconds = max(self._clock.monotonic() - self._began, 0.001)
+        return f"{progress.totals.lines:,} lines, {progress.totals.lines / seconds:,.0f}/s"
+
+
+class _PlainLines:
+    def __init__(self, stream: TextIO, clock: Clock) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._rate = _Rate(clock)
+        self._next = clock.monotonic() + PLAIN_INTERVAL_SECONDS
+
+    def __call__(self, progress: Progress) -> None:
+        if self._clock.monotonic() < self._next:
+            return
+        self._next = self._clock.monotonic() + PLAIN_INTERVAL_SECONDS
+        share = f" ({progress.bytes_read / progress.bytes_total:.0%})" if progress.bytes_total else ""
+        waiting = f", waiting: {progress.waiting}" if progress.waiting else ""
+        self._stream.write(f"import: {self._rate.of(progress)}{share}{waiting}\n")
+        self._stream.flush()
+
+
+@contextmanager
+def _bar(stream: TextIO, clock: Clock) -> Iterator[OnProgress]:
+    rate = _Rate(clock)
+    with RichProgress(
+        TextColumn("import"),
+        BarColumn(),
+        TaskProgressColumn(),
+        DownloadColumn(),
+        TextColumn("{task.description}", markup=False),
+        TimeRemainingColumn(),
+        console=Console(file=stream),
+    ) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(progress: Progress) -> None:
+            text = f"waiting: {progress.waiting}" if progress.waiting else rate.of(progress)
+            bar.update(task, completed=progress.bytes_read, total=progress.bytes_total, description=text)
+
+        yield show

@@ -1,0 +1,130 @@
+"""Accounts for every raw offset: reads the outcome topic and says what became of what, and what has no outcome yet."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from core import kafka
+from core.errors import InvariantError, UnavailableError
+from core.settings import Settings
+from core.topics import Topics
+from streams.records import Outcome, decode_outcome
+
+_TIMEOUT_S = 10.0
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Outcomes by kind, and how far each raw partition is covered.
+
+    `covered` is the offset after the last raw record with an outcome, `ends` the end of the raw log.
+    """
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    covered: dict[int, int] = field(default_factory=dict)
+    ends: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        return all(self.covered.get(partition, 0) >= end for partition, end in self.ends.items())
+
+    @property
+    def pending(self) -> int:
+        return sum(max(0, end - self.covered.get(partition, 0)) for partition, end in self.ends.items())
+
+
+class LedgerReader:
+    """Follows the outcome topic. `update` reads what is new."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._topics = Topics.named(settings.topic_prefix)
+        self._consumer = Consumer(kafka.reader(settings, name="ledger"))
+        meta = self._metadata()
+        self._partitions = sorted(meta)
+        self.ledger = Ledger()
+        for partition in self._partitions:
+            low, _ = self._watermarks(self._topics.raw, partition)
+            self.ledger.covered[partition] = low
+        starts = [
+            TopicPartition(self._topics.outcomes, p, self._watermarks(self._topics.outcomes, p)[0])
+            for p in self._partitions
+        ]
+        self._consumer.assign(starts)
+
+    def update(self) -> Ledger:
+        """Read outcomes to the present end and look up the raw log's ends.
+
+        Raises:
+            InvariantError: a raw record has two outcomes, or one was passed over.
+        """
+        ended: set[int] = set()
+        while len(ended) < len(self._partitions):
+            for message in self._consumer.consume(1_000, _TIMEOUT_S):
+                error = message.error()
+                if error is None:
+                    self._add(decode_outcome(message.value()))
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    ended.add(message.partition())
+                elif kafka.is_fatal(error):
+                    raise KafkaException(error)
+        self.ledger.ends = {p: self._watermarks(self._topics.raw, p)[1] for p in self._partitions}
+        return self.ledger
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _add(self, outcome: Outcome) -> None:
+        covered = self.ledger.covered[outcome.raw_partition]
+        if outcome.last < covered:
+            # Its raw records are past retention: still counted, there is nothing left to compare with.
+            self._count(outcome)
+            return
+        if outcome.first != covered or outcome.records != outcome.last - outcome.first + 1:
+            raise InvariantError(
+                f"raw partition {outcome.raw_partition}: outcomes cover up to {covered}, "
+                f"the next one {outcome.first} to {outcome.last} with {outcome.records} records"
+            )
+        self.ledger.covered[outcome.raw_partition] = outcome.last + 1
+        self._count(outcome)
+
+    def _count(self, outcome: Outcome) -> None:
+        for run in outcome.runs:
+            self.ledger.outcomes[run.outcome] += run.count
+
+    def _metadata(self) -> list[int]:
+        try:
+            return list(
+                self._consumer.list_topics(self._topics.raw, timeout=_TIMEOUT_S).topics[self._topics.raw].partitions
+            )
+        except KafkaException as error:
+            raise kafka.unavailable(error, "the raw topic was looked up") from error
+
+    def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
+        low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)
+        return int(low), int(high)
+
+
+def wait_until_complete(reader: LedgerReader, *, timeout_s: float) -> Ledger:
+    """Wait until every raw offset has an outcome.
+
+    Raises:
+        UnavailableError: `timeout_s` passed without any progress.
+    """
+    deadline = time.monotonic() + timeout_s
+    before = -1
+    while True:
+        ledger = reader.update()
+        if ledger.complete:
+            return ledger
+        if ledger.pending != before:
+            before, deadline = ledger.pending, time.monotonic() + timeout_s
+        if time.monotonic() > deadline:
+            raise UnavailableError(
+                f"{ledger.pending} raw records have had no outcome for {timeout_s:g} s",
+                hint="The stream worker's log says why: logs/streams.log in the state folder.",
+            )
+        time.sleep(0.1)

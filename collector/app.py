@@ -1,0 +1,102 @@
+"""The collector as one ASGI application: the hot path first, Starlette for everything cold."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from collector import health, problems
+from collector.body import BODY_DEADLINE_S
+from collector.ingest import PATHS, Collect
+from collector.keys import BootstrapKeys, Keys
+from collector.problems import MethodError, NotFoundError, RequestError
+from collector.publisher import Publisher
+from core.clock import Clock, SystemClock
+from core.ids import IdSource, RandomIds
+from core.lifecycle import Lifecycle
+from core.settings import Settings
+
+
+class Collector:
+    """`collect` for the collect paths, `cold` for all others (and for scopes that are not HTTP)."""
+
+    def __init__(self, *, collect: Collect, cold: ASGIApp) -> None:
+        self._collect = collect
+        self._cold = cold
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] in PATHS:
+            await self._collect(scope, receive, send)
+        else:
+            await self._cold(scope, receive, send)
+
+
+def create_app(
+    settings: Settings,
+    *,
+    publisher: Publisher,
+    lifecycle: Lifecycle | None = None,
+    keys: Keys | None = None,
+    clock: Clock | None = None,
+    random_ids: IdSource | None = None,
+    body_deadline_s: float = BODY_DEADLINE_S,
+) -> Collector:
+    """The collector over `publisher`. What is left out is the real thing: system clock, random ids, bootstrap key."""
+    collect = Collect(
+        settings,
+        publisher=publisher,
+        keys=keys or BootstrapKeys(settings),
+        clock=clock or SystemClock(),
+        random_ids=random_ids or RandomIds(),
+        body_deadline_s=body_deadline_s,
+    )
+    cold = Starlette(
+        routes=[
+            Route("/", _about),
+            *health.routes(publisher=publisher, lifecycle=lifecycle or Lifecycle("collector")),
+        ],
+        exception_handlers={HTTPException: _http_error, Exception: _internal_error},
+    )
+    # Paths are exact; the collect path alone is known in two spellings.
+    cold.router.redirect_slashes = False
+    return Collector(collect=collect, cold=cold)
+
+
+async def _about(_: Request) -> Response:
+    return JSONResponse(
+        {
+            "service": "sluice-collector",
+            "collect": "/api/v1/tracking/collect/",
+            "health": ["/health/live", "/health/ready"],
+            "metrics": "/metrics",
+        }
+    )
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 (Starlette dispatches by class)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allow = (error.headers or {}).get("Allow", "")
+        return _problem(MethodError(f"{request.method} is not understood here", allow=allow))
+    return _problem(NotFoundError("nothing is served under this path"))
+
+
+async def _internal_error(_: Request, __: Exception) -> Response:
+    return _response(problems.render_internal())
+
+
+def _problem(error: RequestError) -> Response:
+    return _response(problems.render(error))
+
+
+def _response(reply: tuple[int, problems.Headers, bytes]) -> Response:
+    status, headers, body = reply
+    response = Response(body, status_code=status)
+    response.raw_headers[:] = headers
+    return response

@@ -1,0 +1,44 @@
+"""What the collector wants to know from a request's headers, found in one pass. Judges nothing but their syntax."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+# W3C Trace Context level 1, version 00; all-zero ids are invalid there.
+_TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class RequestHead(NamedTuple):
+    """`authorization` is None when the header is absent; `content_length` is -1 then; `traceparent` "" unless valid."""
+
+    authorization: str | None
+    content_encoding: str
+    content_length: int
+    traceparent: str
+
+
+def read(headers: Iterable[tuple[bytes, bytes]]) -> RequestHead:
+    authorization: str | None = None
+    encoding = traceparent = ""
+    length = -1
+    for name, value in headers:
+        if name == b"content-length":
+            # The HTTP parser has refused anything but digits; other servers may not.
+            length = int(value) if value.isdigit() else -1
+        elif name == b"authorization":
+            authorization = value.decode("latin-1")
+        elif name == b"content-encoding":
+            # A repeated header is a list (RFC 9110 section 5.3): two encodings are nested encodings.
+            text = value.decode("latin-1").strip().lower()
+            encoding = f"{encoding}, {text}" if encoding else text
+        elif name == b"traceparent" and _TRACEPARENT.fullmatch(value):
+            traceparent = value.decode("ascii")
+    return RequestHead(authorization, encoding, length, traceparent)
+
+
+def bearer(authorization: str) -> str | None:
+    """The credential of `Bearer KEY` (scheme in any case), None for any other scheme."""
+    scheme, _, credential = authorization.partition(" ")
+    return credential.strip() or None if scheme.lower() == "bearer" else None

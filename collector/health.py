@@ -1,0 +1,29 @@
+"""Whether this process should get traffic, as HTTP: live (it answers), ready (events sent now will be stored)."""
+
+from __future__ import annotations
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from collector.publisher import Publisher
+from core.lifecycle import Lifecycle
+
+NO_STORE = {"cache-control": "no-store"}
+
+
+def routes(*, publisher: Publisher, lifecycle: Lifecycle) -> list[Route]:
+    async def live(_: Request) -> Response:
+        return JSONResponse({"status": "live"}, headers=NO_STORE)
+
+    async def ready(_: Request) -> Response:
+        reason = "draining" if lifecycle.draining else publisher.trouble()
+        if reason:
+            return JSONResponse({"status": "not_ready", "reason": reason}, status_code=503, headers=NO_STORE)
+        return JSONResponse({"status": "ready"}, headers=NO_STORE)
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return [Route("/health/live", live), Route("/health/ready", ready), Route("/metrics", metrics)]

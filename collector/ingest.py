@@ -1,0 +1,150 @@
+"""`POST /api/v1/tracking/collect/`: the hot path, as plain ASGI.
+
+1. Authorization header, if there is one (a bad key costs no body)
+2. body, within bytes and time
+3. decompression, within bytes
+4. events, verdicts, records
+5. Kafka's acknowledgement of every accepted event
+6. the answer: 200, or 503 if any event should be sent again
+
+Only 5 waits. Decides neither what makes an event valid (`judge`) nor how it is stored (`publisher`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from functools import cache
+from typing import Any
+
+from prometheus_client import Counter
+
+from collector import body, forms, headers, problems, verdicts
+from collector.faults import Fault
+from collector.inflate import inflate
+from collector.judge import Judge, Judged
+from collector.keys import Grant, Keys
+from collector.normal import Arrival
+from collector.problems import Headers, MethodError, RequestError, UnauthorizedError
+from collector.publisher import Failure, Publisher
+from collector.verdicts import Verdict, rejected
+from core import metrics
+from core.clock import Clock
+from core.ids import IdSource
+from core.log import get_logger
+from core.settings import Settings
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Reply = tuple[int, Headers, bytes]
+
+PATHS = frozenset({"/api/v1/tracking/collect", "/api/v1/tracking/collect/"})
+RETRY_AFTER_S = b"1"
+# What is counted for a client that left before its answer (nginx's number for it).
+CLIENT_GONE = "499"
+
+log = get_logger(__name__)
+_JSON = (b"content-type", b"application/json")
+_RETRY_AFTER = (b"retry-after", RETRY_AFTER_S)
+_TOO_LARGE = Fault("too_large", None, "larger than Kafka takes")
+
+
+class Collect:
+    """The endpoint as an ASGI application for `http` scopes."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        publisher: Publisher,
+        keys: Keys,
+        clock: Clock,
+        random_ids: IdSource,
+        body_deadline_s: float = body.BODY_DEADLINE_S,
+    ) -> None:
+        self._max_body_bytes = settings.collector_max_body_bytes
+        self._max_events = settings.collector_max_batch_events
+        self._body_deadline_s = body_deadline_s
+        self._publisher = publisher
+        self._keys = keys
+        self._clock = clock
+        self._judge = Judge(keys=keys, random_ids=random_ids, max_event_bytes=settings.collector_max_event_bytes)
+        self._publish_seconds = metrics.histogram("sluice_collector_publish_seconds")
+
+    async def __call__(self, scope: Scope, receive: body.Receive, send: Send) -> None:
+        try:
+            status, fields, content = await self._reply(scope, receive)
+        except body.ClientGoneError:
+            _requests(CLIENT_GONE).inc()
+            return
+        except RequestError as error:
+            status, fields, content = problems.render(error)
+        except Exception:
+            # A bug of ours must not become a dropped connection: clients would retry it for ever.
+            log.exception("collect.failed")
+            status, fields, content = problems.render_internal()
+        _requests(str(status)).inc()
+        await send({"type": "http.response.start", "status": status, "headers": fields})
+        await send({"type": "http.response.body", "body": content})
+
+    async def _reply(self, scope: Scope, receive: body.Receive) -> Reply:
+        if scope["method"] != "POST":
+            raise MethodError("events are sent with POST", allow="POST")
+        head = headers.read(scope["headers"])
+        bearer = self._bearer(head.authorization)
+        sent = await body.read(
+            receive, content_length=head.content_length, limit=self._max_body_bytes, deadline_s=self._body_deadline_s
+        )
+        content = inflate(sent, encoding=head.content_encoding, limit=self._max_body_bytes)
+        form = forms.read(content, max_events=self._max_events)
+        grant = self._judge.request_grant(form, bearer=bearer)
+        arrival = Arrival(self._clock.now_ms(), head.traceparent, form.sent_at_ms, form.historical)
+        judged = self._judge.judge(form, grant=grant, arrival=arrival)
+        if judged.records:
+            await self._publish(judged)
+        return _answered(judged.verdicts)
+
+    def _bearer(self, authorization: str | None) -> Grant | None:
+        if authorization is None:
+            return None
+        secret = headers.bearer(authorization)
+        grant = self._keys.find(secret) if secret else None
+        if grant is None:
+            error = UnauthorizedError("the tracking key of the Authorization header is not known")
+            error.close = True  # the body is not read, and would be taken for a next request
+            raise error
+        return grant
+
+    async def _publish(self, judged: Judged) -> None:
+        started = self._clock.monotonic()
+        failed = await self._publisher.publish(judged.records)
+        self._publish_seconds.observe(self._clock.monotonic() - started)
+        for at, failure in failed.items():
+            index = judged.positions[at]
+            event_id = judged.verdicts[index].event_id
+            judged.verdicts[index] = (
+                rejected(index, _TOO_LARGE, event_id=event_id)
+                if failure is Failure.TOO_LARGE
+                else Verdict(event_id, "retry", index=index)
+            )
+
+
+def _answered(judged: list[Verdict]) -> Reply:
+    answer = verdicts.answer(judged)
+    for name in ("accepted", "rejected", "consent_dropped", "retry"):
+        if number := getattr(answer, name):
+            _events(name).inc(number)
+    content = verdicts.encode(answer)
+    length = (b"content-length", b"%d" % len(content))
+    if answer.retry:
+        return 503, [_JSON, length, _RETRY_AFTER], content
+    return 200, [_JSON, length], content
+
+
+@cache
+def _requests(status: str) -> Counter:
+    return metrics.counter("sluice_collector_requests_total").labels(status)
+
+
+@cache
+def _events(verdict: str) -> Counter:
+    return metrics.counter("sluice_collector_events_total").labels(verdict)

@@ -1,0 +1,190 @@
+"""Judges the events of one request: contract, key, tenant, consent. No I/O, no knowledge of HTTP's framing.
+
+Order of the checks on one event, first failure wins:
+
+1. size
+2. JSON and the contract's types and bounds
+3. key and tenant
+4. consent (fail-closed: only `granted` goes on)
+5. what the types cannot say: required name, control characters, inside of `properties` and `context`
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import msgspec
+
+from collector.contract import EMPTY_OBJECT, MAX_DEPTH, MAX_OBJECT_BYTES, Event
+from collector.faults import JSON_ERRORS, Fault, FaultError, explain
+from collector.forms import Form
+from collector.keys import Grant, Keys
+from collector.normal import Arrival, normalise
+from collector.oddities import depth
+from collector.problems import RequestError, TenantMismatchError, TooLargeError, UnauthorizedError
+from collector.publisher import Record
+from collector.verdicts import Verdict, rejected
+from core.ids import IdSource
+
+_EVENT = msgspec.json.Decoder(Event)
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class _Glimpse(msgspec.Struct):
+    """What can be said about an event that breaks its contract."""
+
+    event_id: Any = None
+    tracking_key: Any = None
+
+
+_GLIMPSE = msgspec.json.Decoder(_Glimpse)
+
+
+class Judged(NamedTuple):
+    """`records[i]` belongs to `verdicts[positions[i]]`, which says `accepted` until publishing says otherwise."""
+
+    verdicts: list[Verdict]
+    records: list[Record]
+    positions: list[int]
+
+
+class Judge:
+    def __init__(self, *, keys: Keys, random_ids: IdSource, max_event_bytes: int) -> None:
+        self._keys = keys
+        self._ids = random_ids
+        self._max_event_bytes = max_event_bytes
+
+    def request_grant(self, form: Form, *, bearer: Grant | None) -> Grant | None:
+        """The grant that holds for all events of the request: of the Authorization header, else of the batch.
+
+        None if neither brings a key: then each event must. A key that is given must work, wherever it stands.
+
+        Raises:
+            UnauthorizedError, TenantMismatchError
+        """
+        grant = bearer
+        if form.tracking_key is not None:
+            own = self._keys.find(form.tracking_key)
+            if own is None:
+                raise UnauthorizedError("the tracking key of the batch is not known", field="$.tracking_key")
+            grant = grant or own
+            if own.tenant != grant.tenant:
+                raise TenantMismatchError("the tracking keys are of different tenants", field="$.tracking_key")
+        if grant is not None and form.tenant not in {None, grant.tenant}:
+            raise TenantMismatchError("the tracking key is not one of this tenant", field="$.tenant")
+        return grant
+
+    def judge(self, form: Form, *, grant: Grant | None, arrival: Arrival) -> Judged:
+        """A verdict for each event, a record for each that may be published.
+
+        Raises:
+            RequestError: a body that is one bare event is no JSON.
+            TooLargeError: a bare event is above the limit.
+            UnauthorizedError: there is no `grant` and no event brought a key that works.
+        """
+        verdicts: list[Verdict] = []
+        records: list[Record] = []
+        positions: list[int] = []
+        any_key = grant is not None
+        for index, raw in enumerate(form.events):
+            try:
+                event = self._decode(raw)
+                event_grant = self._event_grant(event, grant, form)
+                any_key = True
+                if event.consent_state != "granted":
+                    verdicts.append(Verdict(event.event_id, "consent_dropped", index=index))
+                    continue
+                _check(event, raw)
+            except FaultError as error:
+                glimpse = _glimpse(raw)
+                any_key = any_key or self._is_key(glimpse.tracking_key)
+                if form.single:
+                    _raise_for_single(error.fault)
+                verdicts.append(rejected(index, error.fault, event_id=_readable_id(glimpse.event_id)))
+                continue
+            record, event_id, source = normalise(event, grant=event_grant, arrival=arrival, random_ids=self._ids)
+            positions.append(len(verdicts))
+            records.append(record)
+            verdicts.append(Verdict(event_id, "accepted", source))
+        if not any_key:
+            raise UnauthorizedError("no tracking key that is known; send `Authorization: Bearer KEY`")
+        return Judged(verdicts, records, positions)
+
+    def _decode(self, raw: msgspec.Raw) -> Event:
+        if len(raw) > self._max_event_bytes:
+            raise FaultError("too_large", None, f"an event may have {self._max_event_bytes} bytes")
+        try:
+            return _EVENT.decode(raw)
+        except JSON_ERRORS as error:
+            raise FaultError(*explain(error)) from None
+
+    def _event_grant(self, event: Event, grant: Grant | None, form: Form) -> Grant:
+        if event.tracking_key is not None:
+            own = self._keys.find(event.tracking_key)
+            if own is None:
+                raise FaultError("unauthorized", "$.tracking_key", "the tracking key of the event is not known")
+            grant = grant or own
+            if own.tenant != grant.tenant:
+                raise FaultError("tenant_mismatch", "$.tracking_key", "the tracking key is of another tenant")
+        elif grant is None:
+            raise FaultError("unauthorized", "$.tracking_key", "neither the request nor the event has a tracking key")
+        tenant = event.tenant if event.tenant is not None else form.tenant
+        if tenant is not None and tenant != grant.tenant:
+            raise FaultError("tenant_mismatch", "$.tenant", "the tracking key is not one of this tenant")
+        return grant
+
+    def _is_key(self, value: object) -> bool:
+        return isinstance(value, str) and self._keys.find(value) is not None
+
+
+def _check(event: Event, raw: msgspec.Raw) -> None:
+    if event.event_type == "custom_event" and not event.name:
+        raise FaultError("missing_field", "$.name", "a custom event needs a name")
+    # Control characters are legal in JSON as escapes only.
+    if b"\\" in bytes(raw):
+        for field in ("event_id", "name", "session_id", "visitor_id", "user_id"):
+            if _CONTROL.search(getattr(event, field) or ""):
+                raise FaultError("invalid_field", f"$.{field}", "control characters are not allowed here")
+    if event.properties is not EMPTY_OBJECT:
+        event.properties = _checked_object(event.properties, "$.properties")
+    if event.context is not EMPTY_OBJECT:
+        event.context = _checked_object(event.context, "$.context")
+
+
+def _checked_object(raw: msgspec.Raw, field: str) -> msgspec.Raw:
+    """`raw` itself, known to be an object that every reader downstream can decode."""
+    if len(raw) > MAX_OBJECT_BYTES:
+        raise FaultError("too_large", field, f"may have {MAX_OBJECT_BYTES} bytes")
+    text = bytes(raw)
+    if text == b"null":
+        return EMPTY_OBJECT
+    # Each level takes two bytes: most objects are too short to be too deep.
+    if len(text) > 2 * MAX_DEPTH and text.count(b"{") + text.count(b"[") > MAX_DEPTH and depth(text) > MAX_DEPTH:
+        raise FaultError("too_deep", field, f"may be nested {MAX_DEPTH} levels deep")
+    try:
+        _OBJECT.decode(raw)
+    except JSON_ERRORS as error:
+        fault = explain(error)
+        raise FaultError(fault.code, field, fault.message) from None
+    return raw
+
+
+def _glimpse(raw: msgspec.Raw) -> _Glimpse:
+    try:
+        return _GLIMPSE.decode(raw)
+    except JSON_ERRORS:
+        return _Glimpse()
+
+
+def _readable_id(value: object) -> str | None:
+    return value if isinstance(value, str) and len(value) <= 128 else None
+
+
+def _raise_for_single(fault: Fault) -> None:
+    """A bare event that is no JSON, or too large, makes the request itself one."""
+    if fault.code == "invalid_json" and fault.field is None:
+        raise RequestError(fault.message, code=fault.code)
+    if fault.code == "too_large" and fault.field is None:
+        raise TooLargeError(f"{fault.message}; send several in a batch")

@@ -1,0 +1,127 @@
+"""From a judged event to its raw record: who it belongs to, when it happened, under which id it is known.
+
+The rules for missing ids are frozen with `core.ids`: another rule gives the same event another id, and doubles it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from collector.contract import Event
+from collector.keys import Grant
+from collector.moments import corrected, epoch_ms
+from collector.publisher import Record
+from collector.verdicts import IdSource
+from core import ids
+from schemas import envelope
+
+SOURCE = "native"
+
+
+class Arrival(NamedTuple):
+    """What all events of one request share. `sent_at_ms` is 0 if unknown."""
+
+    received_at_ms: int
+    traceparent: str = ""
+    sent_at_ms: int = 0
+    historical: bool = False
+
+
+class Payload(Struct, gc=False):
+    """The normalised event: every key always, in this order. Times in epoch milliseconds, `sent_at` 0 if unknown."""
+
+    event_id: str
+    event_type: str
+    name: str
+    session_id: str
+    visitor_id: str
+    user_id: str
+    url: str
+    referrer: str
+    properties: Raw
+    context: Raw
+    consent_state: str
+    occurred_at: int
+    sent_at: int
+
+
+class Normal(NamedTuple):
+    record: Record
+    event_id: str
+    event_id_source: IdSource | UnsetType
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def normalise(event: Event, *, grant: Grant, arrival: Arrival, random_ids: ids.IdSource) -> Normal:
+    """The raw record of a valid, consented event and the id it goes by."""
+    tenant = grant.tenant
+    received_at_ms = arrival.received_at_ms
+    claimed_ms = epoch_ms(event.occurred_at) if event.occurred_at is not None else 0
+    payload = Payload(
+        event.event_id or "",
+        event.event_type,
+        event.name or "",
+        event.session_id or "",
+        event.visitor_id or "",
+        event.user_id or "",
+        event.url or "",
+        event.referrer or "",
+        event.properties,
+        event.context,
+        "granted",
+        claimed_ms,
+        0,
+    )
+    # Everything derived comes before the server's times go in: a retry brings other ones and must get the same ids.
+    if not payload.visitor_id:
+        payload.visitor_id = _visitor(payload, tenant)
+    source: IdSource | UnsetType = UNSET
+    if not payload.event_id:
+        if event.occurred_at is not None:
+            payload.event_id, source = _natural_key(payload, tenant), "natural_key"
+        else:
+            payload.event_id, source = str(random_ids.uuid4()), "assigned"
+    sent_at_ms = epoch_ms(event.sent_at) if event.sent_at is not None else arrival.sent_at_ms
+    payload.sent_at = sent_at_ms
+    if event.occurred_at is None:
+        payload.occurred_at = received_at_ms
+    elif not arrival.historical:
+        payload.occurred_at = corrected(claimed_ms, sent_at_ms=sent_at_ms, received_at_ms=received_at_ms)
+    value = envelope.encode(
+        received_at_ms=received_at_ms,
+        tenant=tenant,
+        key_id=grant.key_id,
+        source=SOURCE,
+        historical=arrival.historical,
+        event=payload.name if payload.event_type == "custom_event" else payload.event_type,
+        version=event.version or 0,
+        traceparent=arrival.traceparent,
+        payload=_encode(payload),
+    )
+    return Normal(Record(f"{tenant}|{payload.visitor_id}".encode(), value), payload.event_id, source)
+
+
+def _visitor(payload: Payload, tenant: str) -> str:
+    """A stand-in that is the same for a retry: of the session if there is one, else of the event's own content."""
+    if payload.session_id:
+        return ids.derived(ids.VISITOR, tenant, payload.session_id)
+    return ids.derived(ids.VISITOR, tenant, _encode(payload).decode())
+
+
+def _natural_key(payload: Payload, tenant: str) -> str:
+    """(tenant, session, event name, time as the client sent it).
+
+    Without a session the visitor takes its place: events of two visitors in one millisecond are two events.
+    """
+    return ids.derived(
+        ids.NATURAL_KEY,
+        tenant,
+        payload.session_id or payload.visitor_id,
+        payload.name or payload.event_type,
+        str(payload.occurred_at),
+    )

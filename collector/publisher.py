@@ -1,0 +1,37 @@
+"""What the collector asks of whatever stores raw records. `collector.kafka` and `collector.memory` implement it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+
+class Record(NamedTuple):
+    """One raw record. Records of one key stay in order."""
+
+    key: bytes
+    value: bytes
+
+
+class Failure(Enum):
+    """Why a record is not stored."""
+
+    RETRY = "retry"  # the store does not take it now
+    TOO_LARGE = "too_large"  # and never will
+
+
+class Publisher(Protocol):
+    """The contract, in sentences that the tests of every implementation check:
+
+    1. `publish` returns when the fate of each record is known or the acknowledgement deadline has passed.
+    2. A position missing from its answer is stored durably; it will survive the death of this process.
+    3. A position in its answer may nevertheless be stored (an acknowledgement can get lost): sending again
+       must be safe.
+    4. `publish` never raises for a reason that lies in the store.
+    5. `trouble` is why the next `publish` is likely to fail, "" if it is not. It never blocks.
+    """
+
+    async def publish(self, records: Sequence[Record]) -> Mapping[int, Failure]: ...
+
+    def trouble(self) -> str: ...

@@ -1,0 +1,149 @@
+"""The ASGI application: routes, authentication, admission, and one watcher a request for clients that leave.
+
+    GET /ping, /replicas_status, / without a query      `Ok.`, no password asked
+    GET or POST / with a statement                      admission, then `execute` in a worker thread
+
+At most `max_concurrent` statements run; others wait `queue_seconds` for a place and then read 503 with `Retry-After`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from collections.abc import Iterable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from infra.clickhouse import request as requests
+from infra.clickhouse.answer import encode_headers
+from infra.clickhouse.auth import Gate
+from infra.clickhouse.codings import too_large
+from infra.clickhouse.config import FrontConfig
+from infra.clickhouse.errors import ClickHouseError, ClientGoneError
+from infra.clickhouse.exchange import Exchange, Receive, Send
+from infra.clickhouse.execute import Executor
+from infra.clickhouse.request import Request
+
+log = logging.getLogger(__name__)
+
+_RETRY_AFTER_SECONDS: Final = 1
+_OK: Final = b"Ok.\n"
+
+
+class FrontApp:
+    def __init__(self, executor: Executor, config: FrontConfig) -> None:
+        self._executor = executor
+        self._config = config
+        self._gate = Gate(user=config.user, password=config.password)
+        self._places = asyncio.Semaphore(config.max_concurrent)
+        self._workers = ThreadPoolExecutor(config.max_concurrent, thread_name_prefix="statement")
+        self._running: set[asyncio.Future[None]] = set()
+        self._cancellers = ThreadPoolExecutor(4, thread_name_prefix="cancel")
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = requests.read(scope["method"], scope["path"], scope["query_string"], scope["headers"])
+        if (plain := _without_engine(request)) is not None:
+            status, text = plain
+            await _reply(send, status, text)
+            return
+        exchange = Exchange(
+            receive,
+            send,
+            max_body_bytes=self._config.max_body_bytes,
+            body_idle_seconds=self._config.body_idle_seconds,
+            send_seconds=self._config.send_seconds,
+        )
+        try:
+            self._gate.check(requests.credentials(request))
+            self._check_length(request)
+            await exchange.prefetch()
+            await self._admit()
+        except ClickHouseError as error:
+            await self._refuse(exchange, request, error)
+            return
+        except ClientGoneError:
+            return
+        try:
+            await self._run(request, exchange)
+        finally:
+            self._places.release()
+
+    async def idle(self, *, seconds: float) -> bool:
+        """Whether no statement runs, waiting up to `seconds` for that."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
+        return not self._running
+
+    def close(self) -> None:
+        """Let go of the threads without waiting; what still runs ends with the process."""
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        self._cancellers.shutdown(wait=False, cancel_futures=True)
+
+    def _check_length(self, request: Request) -> None:
+        length = request.declared_length
+        if length is not None and length > self._config.max_body_bytes:
+            raise too_large(f"Request body of {length} bytes is larger than {self._config.max_body_bytes} bytes")
+
+    async def _admit(self) -> None:
+        try:
+            await asyncio.wait_for(self._places.acquire(), self._config.queue_seconds)
+        except TimeoutError:
+            message = f"Too many simultaneous queries. Maximum: {self._config.max_concurrent}"
+            raise ClickHouseError(202, "TOO_MANY_SIMULTANEOUS_QUERIES", message) from None
+
+    async def _run(self, request: Request, exchange: Exchange) -> None:
+        tag = uuid.uuid4().hex
+        watcher = asyncio.create_task(self._watch(exchange, tag))
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(self._workers, lambda: self._executor.run(request, exchange, tag=tag))
+        self._running.add(work)
+        work.add_done_callback(self._running.discard)
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            # The server's grace is over: the thread must not go on waiting for a loop that ends.
+            exchange.abandon()
+            raise
+        finally:
+            watcher.cancel()
+
+    async def _watch(self, exchange: Exchange, tag: str) -> None:
+        if await exchange.watch():
+            await asyncio.get_running_loop().run_in_executor(self._cancellers, self._executor.cancel_reading, tag)
+
+    async def _refuse(self, exchange: Exchange, request: Request, error: ClickHouseError) -> None:
+        """Answer before any thread is taken."""
+        answer = self._executor.answer(exchange)
+        with contextlib.suppress(ClickHouseError):
+            answer.describe(request)
+        text = error.render(self._executor.version)
+        if exchange.body_unread:
+            await exchange.drain()
+        retry_after = _RETRY_AFTER_SECONDS if error.status == 503 else None
+        headers = answer.error_headers(error, length=len(text), close=exchange.body_unread, retry_after=retry_after)
+        await exchange.send_start(error.status, headers)
+        await exchange.send_body(text, more=False)
+
+
+def _without_engine(request: Request) -> tuple[int, bytes] | None:
+    """Answers that need neither a password nor the engine; None for a statement."""
+    if request.path in ("/ping", "/replicas_status"):
+        return 200, _OK
+    if request.path not in ("", "/"):
+        return 404, f"There is no handle {request.path}\n".encode("utf-8", "replace")
+    if request.method in ("GET", "HEAD") and "query" not in request.values:
+        return 200, _OK
+    if request.method not in ("GET", "POST"):
+        return 501, f"Method {request.method} is not spoken here\n".encode("utf-8", "replace")
+    return None
+
+
+async def _reply(send: Send, status: int, text: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    own = encode_headers({"Content-Type": "text/html; charset=UTF-8" if status == 200 else "text/plain; charset=UTF-8",
+                          "Content-Length": str(len(text))})  # fmt: skip
+    await send({"type": "http.response.start", "status": status, "headers": [*own, *headers]})
+    await send({"type": "http.response.body", "body": text, "more_body": False})

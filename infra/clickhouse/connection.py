@@ -1,0 +1,96 @@
+"""The engine connection of one request: taken, set up as the request asks, and left as it was found.
+
+Order matters: the database first (unknown names then mean what the client means), then parameters and external tables,
+then settings, and `readonly` last of all, because nothing can be set after it. A request without a session has a
+connection of its own, so only sessions need the way back.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from infra.clickhouse import multipart
+from infra.clickhouse.engine import TAG_SETTING, Engine, Link
+from infra.clickhouse.errors import ClickHouseError
+from infra.clickhouse.multipart import ExternalTable
+from infra.clickhouse.request import SessionRequest
+from infra.clickhouse.sessions import Session, Sessions
+from infra.clickhouse.sql_text import literal
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What one request wants of its connection."""
+
+    user: str
+    tag: str
+    database: str
+    parameters: dict[str, str]
+    settings: dict[str, str]
+    tables: Sequence[ExternalTable] = ()
+    session: SessionRequest | None = None
+
+
+@contextmanager
+def connected(setup: Setup, *, engine: Engine, sessions: Sessions) -> Iterator[Link]:
+    if setup.session is None:
+        link = engine.link()
+        try:
+            _apply(setup, link)
+            yield link
+        finally:
+            link.close()
+        return
+    with sessions.hold(setup.session, user=setup.user) as session:
+        before = _values_before(setup, session.link)
+        try:
+            _apply(setup, session.link)
+            yield session.link
+        finally:
+            _restore(setup, session, before)
+
+
+def _apply(setup: Setup, link: Link) -> None:
+    if setup.database:
+        link.use(setup.database)
+    link.assign({f"param_{name}": value for name, value in setup.parameters.items()})
+    for table in setup.tables:
+        multipart.create(table, link=link)
+    settings = {TAG_SETTING: setup.tag, **setup.settings}
+    readonly = settings.pop("readonly", None)
+    link.assign(settings)
+    if readonly is not None:
+        link.assign({"readonly": readonly})
+
+
+def _values_before(setup: Setup, link: Link) -> list[str]:
+    """The assignments that bring back what `setup` is about to change."""
+    if not setup.settings:
+        return []
+    names = ", ".join(literal(name) for name in setup.settings)
+    sql = f"SELECT name, value, changed FROM system.settings WHERE name IN ({names})"  # noqa: S608  quoted above
+    rows = link.query(sql, form="JSONCompactEachRow")
+    known = [json.loads(line) for line in rows.data.splitlines()]
+    return [f"{name} = {literal(value) if changed else 'DEFAULT'}" for name, value, changed in known]
+
+
+def _restore(setup: Setup, session: Session, before: list[str]) -> None:
+    link = session.link
+    try:
+        if before:
+            link.query("SET " + ", ".join(before))
+        for table in setup.tables:
+            multipart.drop(table, link=link)
+        if setup.database:
+            link.use(session.database)
+        else:
+            session.database = link.text("SELECT currentDatabase()")
+    except ClickHouseError as error:
+        session.broken = True
+        log.warning("clickhouse.session_dropped", extra={"reason": error.message[:200]})
