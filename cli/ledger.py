@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from core import kafka
 from core.errors import InvariantError, UnavailableError
@@ -61,16 +61,8 @@ class LedgerReader:
         Raises:
             InvariantError: a raw record has two outcomes, or one was passed over.
         """
-        ended: set[int] = set()
-        while len(ended) < len(self._partitions):
-            for message in self._consumer.consume(1_000, _TIMEOUT_S):
-                error = message.error()
-                if error is None:
-                    self._add(decode_outcome(message.value()))
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    ended.add(message.partition())
-                elif kafka.is_fatal(error):
-                    raise KafkaException(error)
+        for message in kafka.read_to_end(self._consumer, partitions=len(self._partitions)):
+            self._add(decode_outcome(message.value()))
         self.ledger.ends = {p: self._watermarks(self._topics.raw, p)[1] for p in self._partitions}
         return self.ledger
 

@@ -1,4 +1,4 @@
-"""`sluice settings`: the table of settings with the values in force. Secrets are shown as set or not, never read out."""
+"""`sluice settings`: all settings with the values in force. A secret is shown as set or not set, never in clear."""
 
 from __future__ import annotations
 

@@ -38,11 +38,12 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._head_bytes = 0
+        self._in_head = False
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self._head_timer = self.loop.call_later(HEAD_DEADLINE_S, transport.close)
+        self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -62,8 +63,18 @@ class Connection(HttpToolsProtocol):
         self._head_bytes += len(data)
         if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(HeadTooLargeError(f"request line and headers are larger than {MAX_HEAD_BYTES} bytes"))
-        elif self._head_timer is None and not self.transport.is_closing():
-            self._head_timer = self.loop.call_later(HEAD_DEADLINE_S, self.transport.close)
+        else:
+            self._start_timer()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._in_head:
+            # The next request began while this one was being worked on, and nothing of it may come any more.
+            self._start_timer()
 
     def on_headers_complete(self) -> None:
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -72,6 +83,7 @@ class Connection(HttpToolsProtocol):
             self._refuse(error)
             raise error  # out of the parser, which is not to go on
         self._head_bytes = 0
+        self._in_head = False
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -85,6 +97,10 @@ class Connection(HttpToolsProtocol):
         lines = [b"HTTP/1.1 %d %s" % (status, error.title.encode("ascii")), *(b"%s: %s" % header for header in headers)]
         self.transport.write(b"\r\n".join((*lines, b"", body)))
         self.transport.close()
+
+    def _start_timer(self) -> None:
+        if self._head_timer is None and not self.transport.is_closing():
+            self._head_timer = self.loop.call_later(HEAD_DEADLINE_S, self.transport.close)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:

@@ -7,6 +7,7 @@ otherwise. The library's own asyncio producer is no choice: it waits up to 100 m
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -85,7 +86,9 @@ class KafkaPublisher:
                 # Nobody waits for a report any longer, so nothing is to be sent any more.
                 "message.timeout.ms": settings.collector_ack_timeout_ms,
                 "error_cb": _on_client_error,
-            }
+            },
+            # Otherwise the library writes lines of its own form to standard error.
+            logger=logging.getLogger("librdkafka"),
         )
         self._timer: asyncio.TimerHandle | None = None
         self._busy = False

@@ -41,8 +41,8 @@ def run(settings: Settings) -> None:
         ConfigError: no Kafka is named, or the address is none of this machine.
     """
     lifecycle = Lifecycle("collector")
-    lifecycle.install_signal_handlers()
     listener = _bind(settings.collector_host, settings.collector_port)
+    lifecycle.install_signal_handlers()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, listener=listener, lifecycle=lifecycle))

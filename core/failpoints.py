@@ -45,7 +45,7 @@ def arm(spec: str) -> None:
             raise ConfigError(
                 f"SLUICE_FAILPOINT names {name!r}, which is no failpoint", hint=", ".join(get_args(Failpoint))
             )
-        if action not in _ACTIONS or not (nth or "1").isdigit():
+        if action not in _ACTIONS or not (nth or "1").isdecimal() or int(nth or "1") < 1:
             raise ConfigError(f"SLUICE_FAILPOINT: {part!r} must look like name:kill or name:stop@3")
         _armed[cast("Failpoint", name)] = _Armed(_ACTIONS[action], int(nth or "1"))
 

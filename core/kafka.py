@@ -1,4 +1,4 @@
-"""Configuration of every librdkafka client of ours, from settings. Knows no topic and no record format.
+"""Configuration of every librdkafka client of ours, from settings. Knows no topic by name and no record format.
 
 The values that matter for the guarantees stand here once, with what breaks if they change.
 """
@@ -6,14 +6,15 @@ The values that matter for the guarantees stand here once, with what breaks if t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message
 
 from core.errors import ConfigError, UnavailableError
 from core.log import get_logger
 from core.settings import Settings
+from core.topics import MAX_MESSAGE_BYTES
 
 log = get_logger(__name__)
 
@@ -75,7 +76,7 @@ def common(settings: Settings) -> Config:
         "log_level": 3,
     }
     if settings.kafka_security_protocol.startswith("SASL"):
-        if not (settings.kafka_sasl_mechanism and settings.kafka_sasl_username):
+        if not (settings.kafka_sasl_mechanism and settings.kafka_sasl_username and settings.kafka_sasl_password):
             raise ConfigError(
                 "SLUICE_KAFKA_SECURITY_PROTOCOL asks for SASL", hint="Set the SLUICE_KAFKA_SASL_* settings."
             )
@@ -100,6 +101,8 @@ def producer(settings: Settings) -> Config:
         "enable.idempotence": True,
         "retry.backoff.max.ms": RECONNECT_BACKOFF_MAX_MS,
         "compression.type": "lz4",
+        # The client's own limit is 1 MB: a dead letter around a larger raw record would be refused for ever.
+        "message.max.bytes": MAX_MESSAGE_BYTES,
     }
 
 
@@ -171,6 +174,29 @@ def retry(call: Callable[[], object], doing: str, *, give_up_s: float = GIVE_UP_
             time.sleep(0.1)
         else:
             return
+
+
+def read_to_end(consumer: Consumer, *, partitions: int) -> Iterator[Message]:
+    """Messages of a `reader` up to the present end of its `partitions` assigned partitions.
+
+    Ended by the end-of-partition events, because the position of an empty partition never moves. One message a call:
+    `consume` would wait for its whole number or its whole time-out.
+
+    Raises:
+        KafkaException: the client is dead, or a partition was truncated.
+    """
+    ended: set[int] = set()
+    while len(ended) < partitions:
+        message = consumer.poll(1.0)
+        if message is None:
+            continue
+        error = message.error()
+        if error is None:
+            yield message
+        elif error.code() == KafkaError._PARTITION_EOF:
+            ended.add(message.partition())
+        elif is_fatal(error) or error.code() == KafkaError._AUTO_OFFSET_RESET:
+            raise KafkaException(error)
 
 
 def is_fatal(error: KafkaError) -> bool:

@@ -7,6 +7,7 @@ the rooms; secrets are never passed in.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -15,6 +16,8 @@ import msgspec
 
 _FIELDS = "sluice_fields"
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+# Line ends and controls beyond ASCII, and what reorders text on a screen. JSON leaves them as they are.
+_UNSEEN = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 class EventLogger:
@@ -59,7 +62,7 @@ class JsonFormatter(logging.Formatter):
         line.update(getattr(record, _FIELDS, {}))
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line, enc_hook=str).decode()
+        return "{" + ",".join(f"{_encoded(name)}:{_encoded(value)}" for name, value in line.items()) + "}"
 
 
 class TextFormatter(logging.Formatter):
@@ -69,12 +72,18 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
-        fields = "".join(
-            f" {name}={msgspec.json.encode(value, enc_hook=str).decode()}"
-            for name, value in getattr(record, _FIELDS, {}).items()
-        )
+        fields = "".join(f" {name}={_encoded(value)}" for name, value in getattr(record, _FIELDS, {}).items())
         line = f"{at} {record.levelname.lower():7} {self._process} {record.getMessage()}{fields}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _encoded(value: object) -> str:
+    """JSON of `value` that any terminal shows as it is. Never fails: a log line must not cost an event."""
+    try:
+        text = msgspec.json.encode(value, enc_hook=str).decode()
+    except (UnicodeEncodeError, TypeError, RecursionError):  # lone surrogates, as in file names; odd keys; cycles
+        text = msgspec.json.encode(ascii(value)).decode()
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def get_logger(name: str) -> EventLogger:

@@ -23,7 +23,10 @@ _FALSE = {"0", "false", "no", "off"}
 
 
 def _setting(default: Any, /, *, help: str, unit: str = "", secret: bool = False, minimum: float | None = None) -> Any:  # noqa: A002
-    return field(default=default, metadata={"help": help, "unit": unit, "secret": secret, "minimum": minimum})
+    # Not in the repr, which ends up in logs and tracebacks.
+    return field(
+        default=default, repr=not secret, metadata={"help": help, "unit": unit, "secret": secret, "minimum": minimum}
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,6 +223,8 @@ def _read_secret(name: str, path: str) -> str:
         return Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ConfigError(f"{name} names {path}, which cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{name} names {path}, which is not UTF-8 text") from error
 
 
 def _nearest(name: str, known: list[str]) -> str:

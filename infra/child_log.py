@@ -17,8 +17,10 @@ ROTATE_BYTES = 16 * 1024 * 1024
 _TAIL_BYTES = 64 * 1024
 _LINE_CHARACTERS = 300
 _ERROR = re.compile(r"\b(ERROR|FATAL|CRITICAL|[Ee]rror|\w*(Error|Exception)\b|cannot be)")
-# Frames of stack traces say where, not what; and below WARN nothing is an error, whatever it mentions.
-_HARMLESS = re.compile(r'^\s*(at |File |\.\.\. )|\b(INFO|DEBUG|TRACE)\b|"level":"(info|debug)"')
+# Below WARN nothing is an error, whatever it mentions; nor is a line of a Python traceback that says where.
+_HARMLESS = re.compile(r'^\s*File |\b(INFO|DEBUG|TRACE)\b|"level":"(info|debug)"')
+# Java's stack frames: dozens of lines that push the message out of sight.
+_FRAME = re.compile(r"^\s+(at |\.\.\. \d+ more)")
 
 
 class ChildLog:
@@ -37,7 +39,7 @@ class ChildLog:
         return file
 
     def tail(self, lines: int = 20) -> list[str]:
-        """The last non-empty lines that the latest child wrote, each cut to a readable length."""
+        """The last lines that the latest child wrote and that say something, each cut to a readable length."""
         try:
             with self.path.open("rb") as file:
                 end = file.seek(0, 2)
@@ -45,7 +47,8 @@ class ChildLog:
                 text = file.read().decode(errors="replace")
         except OSError:
             return []
-        return [line[:_LINE_CHARACTERS] for line in text.splitlines() if line.strip()][-lines:]
+        said = [line for line in text.splitlines() if line.strip() and not _FRAME.match(line)]
+        return [line[:_LINE_CHARACTERS] for line in said[-lines:]]
 
     def last_error(self) -> str:
         """The last line that reads like an error; empty if there is none."""

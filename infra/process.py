@@ -184,10 +184,10 @@ def describe_exit(code: int) -> str:
     number = _signal(code)
     if number is not None:
         return f"killed by {number.name}"
-    try:
+    # 0 and 1 mean something else in other people's programs.
+    if code > 1 and code in {known.value for known in ExitCode}:
         return f"exit code {code} ({ExitCode(code).name})"
-    except ValueError:
-        return f"exit code {code}"
+    return f"exit code {code}"
 
 
 def _signal(code: int) -> signal.Signals | None:

@@ -16,6 +16,9 @@ from schemas.registry import bundled
 _SCHEMA = bundled().get("raw_envelope", 1)
 _encode = compile_encoder(_SCHEMA).encode
 _PREFIX = framing.prefix(_SCHEMA.id)
+# Bits that the later bytes of a long start at. Avro's long has 64 bits: without the bound, a corrupt record would be
+# read into an integer as long as itself.
+_LATER_BITS = range(7, 64, 7)
 
 
 class EnvelopeError(InputError):
@@ -80,14 +83,16 @@ def _long(data: bytes, at: int) -> tuple[int, int]:
     at += 1
     if byte < 128:
         return (byte >> 1) ^ -(byte & 1), at
-    value, shift = byte & 127, 7
-    while True:
+    value = byte & 127
+    for shift in _LATER_BITS:
         byte = data[at]
         at += 1
         value |= (byte & 127) << shift
         if byte < 128:
-            return (value >> 1) ^ -(value & 1), at
-        shift += 7
+            break
+    if byte > 127 or value >> 64:
+        raise IndexError
+    return (value >> 1) ^ -(value & 1), at
 
 
 def _string(data: bytes, at: int) -> tuple[str, int]:

@@ -15,6 +15,7 @@ _BOUND = re.compile(r"^Expected (?P<expected>`[^`]+` (?:of length )?[<>=]+ \S+)"
 _MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]+)`")
 _UNKNOWN = re.compile(r"^Object contains unknown field `(?P<field>[^`]+)`")
 _ENUM = re.compile(r"^Invalid enum value")
+_RANGE = re.compile(r"^Number out of range")  # JSON allows 1e999, no number type holds it
 _PATH = re.compile(r" - at `(?P<path>\$[^`]*)`$")
 # Long enough to tell causes apart in a table of millions, short enough to be read out.
 _FINGERPRINT_BYTES = 8
@@ -49,6 +50,8 @@ def from_decode_error(error: Exception, *, root: str = "$") -> Fault:  # noqa: P
         return Fault("unknown_field", path, "only declared fields", match["field"])
     if _ENUM.match(text):
         return Fault("not_allowed", path, "one of the allowed values", "another")
+    if _RANGE.match(text):
+        return Fault("out_of_bounds", path, "a number in range", "")
     if match := _BOUND.match(text):
         return Fault("out_of_bounds", path, match["expected"].replace("`", ""), "")
     if match := _TYPE.match(text):

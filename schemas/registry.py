@@ -16,6 +16,15 @@ import msgspec
 from core.errors import ConfigError
 
 _ROOM = Path(__file__).parent
+# What a file that is no schema raises: fastavro checks as it goes and leaves some of it to Python.
+_NOT_AVRO = (
+    msgspec.DecodeError,
+    UnicodeDecodeError,
+    fastavro.schema.SchemaParseException,
+    fastavro.schema.UnknownType,
+    KeyError,
+    TypeError,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,8 +82,10 @@ def _load(path: Path, ids: dict[str, dict[str, int]]) -> Schema:
     try:
         source = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
         parsed = fastavro.parse_schema(source, named_schemas={})
-    except (msgspec.DecodeError, fastavro.schema.SchemaParseException, fastavro.schema.UnknownType) as error:
-        raise ConfigError(f"{path}: {error}") from error
+    except _NOT_AVRO as error:
+        raise ConfigError(f"{path}: no Avro schema: {error!r}") from error
+    if source["type"] != "record" or "fields" not in source:
+        raise ConfigError(f"{path}: not an Avro record")
     plain = fastavro.parse_schema(_without_logical_types(source), named_schemas={})
     return Schema(subject, int(version), schema_id, source, parsed, plain)
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from core.errors import InvariantError
 
-_FORM = re.compile(r"v1;(\d+);(\d+);(\d+);(\d+)")
+_NUMBER = "(0|[1-9][0-9]{0,18})"
+_FORM = re.compile(f"v1;{_NUMBER};{_NUMBER};{_NUMBER};{_NUMBER}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,9 @@ from streams.records import DeadLetter, Outcome, RunBuilder
 from streams.window import DedupeWindow, pack
 
 _encode_event = compile_encoder(bundled().get("event", 1)).encode
+# Counted for records that no contract could judge. Names that clients chose never become keys of an outcome: a batch
+# of them would make a record larger than Kafka takes.
+NOT_JUDGED = ":0"
 
 
 class RawRecord(NamedTuple):
@@ -67,7 +70,7 @@ def process(
         except _RejectedError as rejected:
             result.dead_letters.append(rejected.letter)
             runs.add("dead_letter", record.offset)
-            judged[f"{rejected.letter.event}:{rejected.letter.version}"] += 1
+            judged[rejected.label] += 1
             continue
         judged[label] += 1
         if dedupe in window or dedupe in seen_here:
@@ -84,9 +87,10 @@ def process(
 
 
 class _RejectedError(Exception):
-    def __init__(self, letter: DeadLetter) -> None:
+    def __init__(self, letter: DeadLetter, label: str) -> None:
         super().__init__(letter.code)
         self.letter = letter
+        self.label = label
 
 
 def _judge(partition: int, record: RawRecord, contracts: Contracts) -> tuple[bytes, str, CuratedRecord]:
@@ -96,19 +100,19 @@ def _judge(partition: int, record: RawRecord, contracts: Contracts) -> tuple[byt
         env = envelope.decode(value or b"")
     except InputError as error:
         faults = [Fault(error.code, "$", "an envelope", "")]
-        raise _RejectedError(DeadLetter(partition, offset, arrival_ms, faults, value or b"")) from error
-    version = 0
+        raise _RejectedError(DeadLetter(partition, offset, arrival_ms, faults, value or b""), NOT_JUDGED) from error
+    version, label = 0, NOT_JUDGED
     try:
         contract = contracts.find(env.event, env.version)
-        version = contract.version
+        version, label = contract.version, contract.label
         event = contracts.decode(env.payload)
         contract.check(event.properties)
-        properties, context = _text(event.properties), _text(event.context)
+        properties, context = _text(event.properties, "$.properties"), _text(event.context, "$.context")
     except ContractError as error:
         letter = DeadLetter(
             partition, offset, arrival_ms, error.faults, value or b"", env.tenant, env.event, version, env.traceparent
         )
-        raise _RejectedError(letter) from error
+        raise _RejectedError(letter, label) from error
     encoded = _encode_event(
         partition,
         offset,
@@ -131,15 +135,15 @@ def _judge(partition: int, record: RawRecord, contracts: Contracts) -> tuple[byt
         properties,
         context,
     )
-    return dedupe_id(env.tenant, event.event_id), contract.label, CuratedRecord(key, encoded, arrival_ms)
+    return dedupe_id(env.tenant, event.event_id), label, CuratedRecord(key, encoded, arrival_ms)
 
 
-def _text(raw: msgspec.Raw) -> str:
+def _text(raw: msgspec.Raw, path: str) -> str:
     # What is inside a raw field and in no contract was skipped by the decoder, not decoded.
     try:
         return str(raw, "utf-8")
     except UnicodeDecodeError as error:
-        raise ContractError([from_decode_error(error, root="$.properties")]) from error
+        raise ContractError([from_decode_error(error, root=path)]) from error
 
 
 def by_partition(records: Iterable[tuple[int, RawRecord]]) -> dict[int, list[RawRecord]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from confluent_kafka import OFFSET_END, Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from core import kafka
@@ -63,7 +63,7 @@ class Recovery:
             start = self._window_start(reader, partition, end)
             if start < end:
                 reader.assign([TopicPartition(self._topics.outcomes, partition, start)])
-                for message in _until_end(reader):
+                for message in kafka.read_to_end(reader, partitions=1):
                     yield decode_outcome(message.value()), message.timestamp()[1]
         finally:
             reader.close()
@@ -101,18 +101,3 @@ class Recovery:
         except KafkaException as error:
             raise kafka.unavailable(error, "the end of the outcomes was looked up") from error
 
-
-def _until_end(reader: Consumer) -> Iterator[Message]:
-    """All messages up to the end of the one assigned partition.
-
-    Ended by the end-of-partition event, because the position of an empty partition never moves.
-    """
-    while True:
-        for message in reader.consume(1_000, _TIMEOUT_S):
-            error = message.error()
-            if error is None:
-                yield message
-            elif error.code() == KafkaError._PARTITION_EOF:
-                return
-            elif kafka.is_fatal(error):
-                raise KafkaException(error)

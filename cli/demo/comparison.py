@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from cli.demo.recount import Recount
 
 Answer = list[tuple[str, int]]
-_TOP = 10
+_TOP = 10  # as the questions' LIMIT
 
 
 class Rows(Protocol):
@@ -61,20 +61,21 @@ QUESTIONS = (
     Question(
         "top pages",
         "SELECT path, sum(views) AS n FROM pages_daily WHERE tenant = {tenant:String} "
-        f"GROUP BY path ORDER BY n DESC, path LIMIT {_TOP}",
+        "GROUP BY path ORDER BY n DESC, path LIMIT 10",
         lambda r: r.top_pages[:_TOP],
     ),
     Question(
         "top referrers",
         "SELECT referrer_host, sum(views) AS n FROM referrers_daily WHERE tenant = {tenant:String} "
-        f"GROUP BY referrer_host ORDER BY n DESC, referrer_host LIMIT {_TOP}",
+        "GROUP BY referrer_host ORDER BY n DESC, referrer_host LIMIT 10",
         lambda r: r.top_referrer_hosts[:_TOP],
     ),
     Question(
         "campaigns (source / medium / name)",
         "SELECT concat(utm_source, ' / ', utm_medium, ' / ', utm_campaign) AS campaign, sum(views) AS n "
         "FROM utm_daily WHERE tenant = {tenant:String} "
-        f"GROUP BY utm_source, utm_medium, utm_campaign ORDER BY n DESC, utm_source, utm_medium, utm_campaign LIMIT {_TOP}",
+        "GROUP BY utm_source, utm_medium, utm_campaign "
+        "ORDER BY n DESC, utm_source, utm_medium, utm_campaign LIMIT 10",
         lambda r: [(" / ".join(key), n) for key, n in r.utm[:_TOP]],
     ),
 )

@@ -16,6 +16,7 @@ from cli.endpoints import Endpoints
 from cli.importer.totals import Totals
 
 _SHOWN_ROWS = 5
+_FIRST_QUERY = "SELECT path, sum(views) AS views FROM pages_daily GROUP BY path ORDER BY views DESC LIMIT 5"
 
 
 class Report:
@@ -99,10 +100,9 @@ class Report:
         """Say how to query the stack that stays up."""
         if self.as_json:
             return
-        sql = "SELECT path, sum(views) AS views FROM pages_daily GROUP BY path ORDER BY views DESC LIMIT 5"
         self._out.print("\nThe stack is up until Ctrl-C. In another terminal:", markup=False)
         self._out.print(
-            f"  SLUICE_STATE_DIR={shlex.quote(str(state))} .venv/bin/sluice query {shlex.quote(sql)}\n"
+            f"  SLUICE_STATE_DIR={shlex.quote(str(state))} .venv/bin/sluice query {shlex.quote(_FIRST_QUERY)}\n"
             f"  curl -u default:$(cat {state}/clickhouse.password) '{endpoints.clickhouse_url}/?database=sluice' "
             f"-d {shlex.quote('SELECT count() FROM events')}",
             markup=False,

@@ -25,35 +25,38 @@ class Outbox:
         self._stopping = stopping
         self._queue: queue.Queue[Batch | None] = queue.Queue(QUEUED_BATCHES)
         self._error: BaseException | None = None
+        # `Thread.join` is no way to wait here: interrupted by Ctrl-C, it takes the thread for ended.
+        self._ended = threading.Event()
         # A daemon: a second Ctrl-C ends the process even while a request hangs.
-        self._thread = threading.Thread(target=self._run, name="import-sender", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._run, name="import-sender", daemon=True).start()
 
     def put(self, batch: Batch) -> None:
         self._put(batch)
 
     def close(self) -> None:
         self._put(None)
-        self._join()
+        self._wait()
 
     def stop(self) -> None:
         self.abandon()
-        self._join()
+        self._wait()
 
     def abandon(self) -> None:
         self._stopping.set()
 
     def _put(self, item: Batch | None) -> None:
-        while self._thread.is_alive():
+        while not self._ended.is_set():
             try:
                 self._queue.put(item, timeout=_POLL_SECONDS)
                 return
             except queue.Full:
                 continue
-        self._join()
+        self._wait()
 
-    def _join(self) -> None:
-        self._thread.join()
+    def _wait(self) -> None:
+        # In short waits: one without a limit may sleep through an interruption.
+        while not self._ended.wait(_POLL_SECONDS):
+            pass
         if self._error is not None:
             error, self._error = self._error, None
             raise error
@@ -68,5 +71,7 @@ class Outbox:
                 if batch is None:
                     return
                 self._settle(batch)
-        except BaseException as error:  # noqa: BLE001 (raised again in the reading thread by _join)
+        except BaseException as error:  # noqa: BLE001 (raised again in the reading thread by _wait)
             self._error = error
+        finally:
+            self._ended.set()

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import urllib3
-from urllib3.exceptions import HTTPError, LocationValueError, SSLError
+from urllib3.exceptions import HTTPError, LocationParseError, SSLError
+from urllib3.util import parse_url
 
 from cli.importer.answers import Answer, Outcome, Verdict, interpret
 from core.clock import Clock, SystemClock
@@ -41,7 +42,11 @@ class Sending:
 
 
 class Sender:
-    """A connection to one collector. `stop` cuts waiting short; `on_wait` hears why it waits."""
+    """A connection to one collector. `stop` cuts waiting short; `on_wait` hears why it waits.
+
+    Raises:
+        ConfigError: `collector_url` or `key` is none.
+    """
 
     def __init__(
         self,
@@ -54,6 +59,7 @@ class Sender:
     ) -> None:
         if not (key.isascii() and key.isprintable() and key.strip()):
             raise ConfigError("the tracking key is empty or holds characters that no key has")
+        _check_address(collector_url)
         self._base_url = collector_url
         self._url = collector_url.rstrip("/") + COLLECT_PATH
         self._sending = sending
@@ -121,13 +127,20 @@ class Sender:
             response = self._pool.request(
                 "POST", self._url, body=_gzip(_frame(events)), headers=self._headers, redirect=False
             )
-        except LocationValueError as error:
-            raise ConfigError(f"{self._base_url} is no address of a collector: {error}") from error
         except SSLError as error:
             raise ConfigError(f"no secure connection to {self._base_url}: {error}") from error
         except HTTPError as error:
             return Answer(Outcome.LATER, cause=f"no answer ({type(error).__name__})")
         return interpret(response, url=self._base_url, sent=len(events))
+
+
+def _check_address(url: str) -> None:
+    try:
+        parts = parse_url(url)
+    except LocationParseError:
+        parts = parse_url("")
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise ConfigError(f"{url!r} is no address of a collector", hint="It looks like http://127.0.0.1:8000.")
 
 
 def _split(chunk: list[int], answer: Answer) -> tuple[list[tuple[int, Verdict]], list[int]]:

@@ -62,12 +62,12 @@ class Executor:
             self._run(request, exchange, answer, tag)
             answer.end()
         except ClientGoneError:
-            log.info("clickhouse.client_left", extra={"query_id": request.query_id})
+            _log_gone(request)
         except ClickHouseError as error:
-            self._fail(answer, error)
+            _fail(answer, error, request)
         except Exception:
             log.exception("clickhouse.request_broke", extra={"query_id": request.query_id})
-            self._fail(answer, ClickHouseError(1002, "UNKNOWN_EXCEPTION", "The front broke; its log says where"))
+            _fail(answer, ClickHouseError(1002, "UNKNOWN_EXCEPTION", "The front broke; its log says where"), request)
 
     def cancel_reading(self, tag: str) -> None:
         """Kill the read with this tag until it is gone: it may not have reached the engine yet."""
@@ -157,7 +157,13 @@ class Executor:
             with self._guard:
                 self._reading.discard(tag)
 
-    @staticmethod
-    def _fail(answer: Answer, error: ClickHouseError) -> None:
-        with suppress(ClientGoneError):
-            answer.fail(error)
+
+def _fail(answer: Answer, error: ClickHouseError, request: Request) -> None:
+    try:
+        answer.fail(error)
+    except ClientGoneError:
+        _log_gone(request)
+
+
+def _log_gone(request: Request) -> None:
+    log.info("clickhouse.client_left", extra={"query_id": request.query_id})

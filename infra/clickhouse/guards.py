@@ -4,6 +4,7 @@
     several at once  a real server takes one statement a request; a second could hide from these rules
     host files       INTO OUTFILE and FROM INFILE would touch files of the server's host
     input()          the engine answers 200 and stores nothing
+    SYSTEM SHUTDOWN  the engine signals the whole process group, whoever else is in it
     writes by GET    a link must not change data
 
 Who may read which table is not decided here: there is one user.
@@ -37,6 +38,8 @@ def refuse(statement: Statement, *, method: str = "POST") -> None:
     _refuse_host_files(found)
     if statement.verb == b"INSERT" and statement.kind is StatementKind.OTHER:
         _refuse_input_function(found)
+    if statement.verb == b"SYSTEM":
+        _refuse_shutdown(found)
     if statement.verb in _DEFINING:
         _refuse_stream_engine(found)
 
@@ -62,6 +65,12 @@ def _refuse_input_function(found: list[Token]) -> None:
         if token.upper == b"INPUT" and after.text == b"(":
             message = "The embedded engine cannot read rows through input(): insert into a table, then select from it"
             raise ClickHouseError(48, "NOT_IMPLEMENTED", message)
+
+
+def _refuse_shutdown(found: list[Token]) -> None:
+    words = [token.upper for token in found[:2]]
+    if words in ([b"SYSTEM", b"SHUTDOWN"], [b"SYSTEM", b"KILL"]):
+        raise ClickHouseError(344, "SUPPORT_IS_DISABLED", "Stop the process with SIGTERM instead", status=400)
 
 
 def _refuse_stream_engine(found: list[Token]) -> None:

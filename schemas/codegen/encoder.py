@@ -54,7 +54,8 @@ def compile_encoder(schema: Schema) -> Encoder:
     Raises:
         ConfigError: a field is not of a flat type.
     """
-    kinds = [(field["name"], _kind(field["type"])) for field in schema.source["fields"]]
+    # The underscore keeps a field's name from being a keyword or one of the names the code uses.
+    kinds = [(f"{field['name']}_", _kind(field["type"])) for field in schema.source["fields"]]
     head = framing.prefix(schema.id)
     arguments = ", ".join(name for name, _ in kinds)
     source = _any_source(kinds, arguments)
@@ -64,11 +65,11 @@ def compile_encoder(schema: Schema) -> Encoder:
 
 
 def _kind(avro: Any) -> str:
-    name = avro["type"] if isinstance(avro, dict) else avro
-    if name in {"int", "long"}:
-        return "long"
-    if name in {"string", "boolean", "bytes"}:
-        return str(name)
+    match avro["type"] if isinstance(avro, dict) else avro:
+        case "int" | "long":
+            return "long"
+        case "string" | "boolean" | "bytes" as kind:
+            return str(kind)
     raise ConfigError(f"no generated encoder for Avro type {avro!r}")
 
 
@@ -85,4 +86,4 @@ def _any_source(kinds: list[tuple[str, str]], arguments: str) -> str:
             case "boolean":
                 parts.append(f"b'\\x01' if {name} else b'\\0'")
     body = "\n".join(lines)
-    return f"def encode({arguments}):\n{body}\n    return join(({', '.join(parts)}))\n"
+    return f"def encode({arguments}):\n{body}\n    return join(({', '.join(parts)},))\n"

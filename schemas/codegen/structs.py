@@ -26,7 +26,7 @@ def struct_type(schema: dict[str, Any]) -> type[msgspec.Struct]:
     fields: list[Any] = []
     for field in schema["fields"]:
         type_ = _type(field["type"], field)
-        fields.append((field["name"], type_, field["default"]) if "default" in field else (field["name"], type_))
+        fields.append((field["name"], type_, _default(field, type_)) if "default" in field else (field["name"], type_))
     return msgspec.defstruct(
         schema["name"],
         fields,
@@ -35,6 +35,13 @@ def struct_type(schema: dict[str, Any]) -> type[msgspec.Struct]:
         gc=False,
         forbid_unknown_fields=schema.get("unknown") == "reject",
     )
+
+
+def _default(field: dict[str, Any], type_: Any) -> Any:
+    value = field["default"]
+    if isinstance(value, list | dict):  # of an array, a map or a record: each event needs its own
+        return msgspec.field(default_factory=lambda: msgspec.convert(value, type_))
+    return value
 
 
 def _type(avro: Any, bounds: dict[str, Any]) -> Any:  # noqa: PLR0911 (one return a type)
@@ -52,7 +59,8 @@ def _type(avro: Any, bounds: dict[str, Any]) -> Any:  # noqa: PLR0911 (one retur
         case "long":
             return _integer(bounds, *_LONG)
         case "float" | "double":
-            return float
+            limits = msgspec.Meta(ge=bounds.get("minimum"), le=bounds.get("maximum"))
+            return Annotated[float, limits] if limits.ge is not None or limits.le is not None else float
         case "string":
             meta = msgspec.Meta(min_length=bounds.get("minLength"), max_length=bounds.get("maxLength"))
             return Annotated[str, meta] if meta.min_length is not None or meta.max_length is not None else str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import socket
@@ -88,10 +89,8 @@ def _handler(stub: StubCollector) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(out)
 
         def finish(self) -> None:
-            try:
+            with contextlib.suppress(OSError, ValueError):  # the socket of a reset connection is gone
                 super().finish()
-            except (OSError, ValueError):
-                pass  # the socket of a reset connection is gone
 
         def log_message(self, *_args: object) -> None:
             pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -58,7 +59,10 @@ def test_event_ids_are_frozen() -> None:
         "7b877ef6-af2b-595f-b0fa-81dd2900e280",
         "0ab409b8-3f61-5ffd-818f-f4ecb4092cb5",
     ]
-    assert Visitors("access.log").identify("1.2.3.4", "agent", at=T0) == ("b9c662cc-ee6e-5bdc-b609-b8e3ca7b3269", "db1dcd6e-2063-5159-af5a-2c7df990cd51")
+    assert Visitors("access.log").identify("1.2.3.4", "agent", at=T0) == (
+        "b9c662cc-ee6e-5bdc-b609-b8e3ca7b3269",
+        "db1dcd6e-2063-5159-af5a-2c7df990cd51",
+    )
 
 
 def test_memory_of_lines_is_bounded_by_hours() -> None:
@@ -98,7 +102,7 @@ def test_sessions_of_a_visitor_have_no_gap_inside(steps: list) -> None:
         times[session].append(now)
     for session in times.values():
         session.sort()
-        assert all(b - a <= SESSION_GAP_SECONDS for a, b in zip(session, session[1:], strict=False))
+        assert all(b - a <= SESSION_GAP_SECONDS for a, b in pairwise(session))
 
 
 def test_a_late_line_joins_the_session_it_falls_into() -> None:

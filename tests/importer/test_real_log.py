@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,7 +37,12 @@ def test_totals_and_events_equal_the_recount(collector: Any, key: str, real_log:
     assert {host: hosts[host] for host, _ in truth.top_referrer_hosts} == dict(truth.top_referrer_hosts)
 
     [reject] = [json.loads(line) for line in rejects.read_text().splitlines()]
-    assert (reject["file"], reject["line"], reject["reason"], reject["code"]) == (str(real_log), 8899, "malformed", "format")
+    assert (reject["file"], reject["line"], reject["reason"], reject["code"]) == (
+        str(real_log),
+        8899,
+        "malformed",
+        "format",
+    )
     assert reject["raw"].endswith("bot.html")
 
 
@@ -64,7 +70,7 @@ def test_sessions_end_after_half_an_hour(collector: Any, key: str, real_log: Pat
     assert len(times) > len({visitor for visitor, _ in times}) > 1_000
     for session in times.values():
         session.sort()
-        assert max((b - a for a, b in zip(session, session[1:], strict=False)), default=0) <= 1800
+        assert max((b - a for a, b in pairwise(session)), default=0) <= 1800
 
 
 def by_day(events: list[dict[str, Any]]) -> dict[str, int]:

@@ -32,7 +32,9 @@ def waits() -> list[str]:
 
 @pytest.fixture
 def deliver(collector: Any, key: str, waits: list[str]) -> Callable[..., dict[int, Verdict]]:
-    def run(count: int = 4, *, url: str = "", key: str = key, max_wait: float = 5.0, stop: bool = False) -> dict[int, Verdict]:
+    def run(
+        count: int = 4, *, url: str = "", key: str = key, max_wait: float = 5.0, stop: bool = False
+    ) -> dict[int, Verdict]:
         stopping = threading.Event()
         if stop:
             stopping.set()
@@ -115,15 +117,37 @@ def test_a_dropped_connection_is_tried_again(collector: Any, deliver: Any, reply
     assert waits == ["no answer (ProtocolError)"] * 2
 
 
-def test_pauses_grow_to_a_limit(collector: Any, deliver: Any, reply: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    bounds: list[float] = []
-    monkeypatch.setattr(sender_module.random, "uniform", lambda low, high: bounds.append((low, high)) or 1.0)
-    pauses: list[float] = []
-    monkeypatch.setattr(threading.Event, "wait", lambda _self, timeout=None: pauses.append(timeout) or False)
-    collector.script = [lambda _: reply(503)] * 5
-    deliver()
-    assert pauses[:5] == [0.005, 0.01, 0.02, 0.02, 0.02]
-    assert bounds == [(0.5, 1.0)] * 5
+class RecordingStop(threading.Event):
+    """Does not wait, but says how long it was to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.pauses.append(timeout)
+        return False
+
+
+def test_pauses_grow_to_a_limit(collector: Any, key: str, reply: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender_module.random, "uniform", lambda _low, high: high)
+    collector.script = [lambda _: reply(503)] * 4 + [lambda _: reply(503, headers={"Retry-After": "2"})]
+    stop = RecordingStop()
+    sender = Sender(collector.url, key=key, sending=Sending(), stop=stop, on_wait=lambda _: None)
+    assert len(list(sender.deliver([b'{"event_id": "0"}']))) == 1
+    assert stop.pauses == [0.005, 0.01, 0.02, 0.02, 2.0]
+    sender.close()
+
+
+def test_pauses_are_jittered(collector: Any, key: str, reply: Any) -> None:
+    collector.script = [lambda _: reply(503)] * 20
+    stop = RecordingStop()
+    sender = Sender(collector.url, key=key, sending=Sending(), stop=stop, on_wait=lambda _: None)
+    list(sender.deliver([b'{"event_id": "0"}']))
+    late = stop.pauses[5:]
+    assert len(set(late)) > 10
+    assert all(0.01 <= pause <= 0.02 for pause in late if pause is not None)
+    sender.close()
 
 
 def test_gives_up_without_progress(collector: Any, deliver: Any, reply: Any) -> None:
@@ -205,7 +229,14 @@ def test_a_key_that_no_header_can_hold(deliver: Any, collector: Any, key: str) -
 
 @pytest.mark.parametrize(
     ("status", "body"),
-    [(200, b"<html>"), (200, b'{"events":[]}'), (200, b'{"events":[{"verdict":"maybe"}]}'), (302, b""), (404, b""), (405, b"")],
+    [
+        (200, b"<html>"),
+        (200, b'{"events":[]}'),
+        (200, b'{"events":[{"verdict":"maybe"}]}'),
+        (302, b""),
+        (404, b""),
+        (405, b""),
+    ],
 )
 def test_what_is_no_collector(collector: Any, deliver: Any, reply: Any, status: int, body: bytes) -> None:
     collector.answer = lambda _: reply(status, body=body)
@@ -215,8 +246,8 @@ def test_what_is_no_collector(collector: Any, deliver: Any, reply: Any, status: 
 
 @pytest.mark.parametrize("url", ["", "ftp://x", "http://", "http://[::1", "nonsense"])
 def test_an_address_that_is_none(url: str, key: str) -> None:
-    with pytest.raises(ConfigError):
-        list(Sender(url, key=key, sending=Sending(), stop=threading.Event(), on_wait=print).deliver([b"{}"]))
+    with pytest.raises(ConfigError, match="address"):
+        Sender(url, key=key, sending=Sending(), stop=threading.Event(), on_wait=print)
 
 
 def test_a_request_that_will_never_be_taken(collector: Any, deliver: Any, reply: Any) -> None:

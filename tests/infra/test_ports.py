@@ -36,7 +36,8 @@ def test_pick_avoids(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_taken_port_is_refused_by_name_of_its_holder(taken: int) -> None:
     assert not ports.is_free(taken)
-    with pytest.raises(PortInUseError, match=rf"port {taken}, which X needs, is in use by pid {os.getpid()} \(.*python") as e:
+    says = rf"port {taken}, which X needs, is in use by pid {os.getpid()} \(.*python"
+    with pytest.raises(PortInUseError, match=says) as e:
         ports.require_free(taken, purpose="X", setting="SLUICE_X")
     assert "SLUICE_X" in e.value.hint
 

@@ -114,4 +114,6 @@ def test_a_checkpoint_remembers_the_one_before(tmp_path: Path, table: Table) -> 
 def test_part_names() -> None:
     assert parse_part("2_5_11_2_13") == Part("2", 5, 11)
     assert parse_part("20240101-0_5_11_2") == Part("20240101-0", 5, 11)
-    assert [parse_part(name) for name in ("detached", "tmp_insert_all_1_1_0", "delete_tmp_all_1_1_0", "x")] == [None] * 4
+    assert [parse_part(name) for name in ("detached", "tmp_insert_all_1_1_0", "delete_tmp_all_1_1_0", "x")] == [
+        None
+    ] * 4

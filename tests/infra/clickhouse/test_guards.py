@@ -79,6 +79,12 @@ def test_host_files_and_input_are_refused() -> None:
     assert code_of("INSERT INTO t SELECT a FROM input('a Int8') FORMAT CSV") == 48
 
 
+def test_nobody_shuts_the_process_group_down() -> None:
+    assert code_of("SYSTEM /* */ SHUTDOWN") == 344
+    assert code_of("system kill") == 344
+    assert code_of("SYSTEM FLUSH LOGS") == 0
+
+
 def test_get_only_reads() -> None:
     assert code_of("SELECT 1", method="GET") == 0
     assert code_of("INSERT INTO t VALUES (1)", method="GET") == 164

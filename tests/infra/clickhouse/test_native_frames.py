@@ -12,7 +12,6 @@ from infra.clickhouse.libraries import city_hash_128, zstd_encoder
 from infra.clickhouse.native_frames import FrameReader
 
 
-
 def frame(plain: bytes, *, method: int, data: bytes) -> bytes:
     body = struct.pack("<BII", method, 9 + len(data), len(plain)) + data
     value = city_hash_128(body)

@@ -1,0 +1,186 @@
+"""The Kafka publisher against librdkafka's mock broker; brokers that die in earnest are the fault suite's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+import collector.kafka
+from collector.kafka import IDLE_POLL_S, KafkaPublisher
+from collector.publisher import Failure, Record
+from core.clock import ManualClock
+from core.settings import Settings
+from core.topics import MAX_MESSAGE_BYTES, Topics
+from tests.collector.conftest import MockCluster
+
+Result = TypeVar("Result")
+RAW = Topics.named("sluice.").raw
+PARTITIONS = 4  # of every topic of the mock broker
+
+
+def with_publisher(settings: Settings, use: Callable[[KafkaPublisher], Awaitable[Result]]) -> Result:
+    async def run() -> Result:
+        publisher = KafkaPublisher(settings)
+        publisher.start()
+        try:
+            return await use(publisher)
+        finally:
+            await publisher.close()
+
+    return asyncio.run(run())
+
+
+@pytest.fixture
+def reachable(cluster: MockCluster) -> Settings:
+    settings = Settings(kafka_bootstrap=cluster.bootstrap, collector_ack_timeout_ms=5_000)
+    cluster.create_raw(settings)
+    return settings
+
+
+@pytest.fixture
+def unreachable(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr(collector.kafka, "FLUSH_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(collector.kafka, "LOOK_TIMEOUT_S", 0.2)
+    return Settings(kafka_bootstrap="127.0.0.1:1", collector_ack_timeout_ms=300)
+
+
+def stored(bootstrap: str, count: int) -> dict[bytes, list[bytes]]:
+    """The values of the raw topic by key, in order."""
+    consumer: Any = Consumer({"bootstrap.servers": bootstrap, "group.id": "test", "log_level": 0})
+    consumer.assign([TopicPartition(RAW, partition, 0) for partition in range(PARTITIONS)])
+    found: dict[bytes, list[bytes]] = {}
+    for message in consumer.consume(count, timeout=5):
+        assert message.error() is None
+        found.setdefault(message.key(), []).append(message.value())
+    consumer.close()
+    return found
+
+
+def test_every_record_is_stored_in_order_of_its_key(reachable: Settings) -> None:
+    records = [Record(b"demo|%d" % (number % 7), b"%d" % number) for number in range(500)]
+    assert with_publisher(reachable, lambda publisher: publisher.publish(records)) == {}
+    wanted: dict[bytes, list[bytes]] = {}
+    for record in records:
+        wanted.setdefault(record.key, []).append(record.value)
+    assert stored(reachable.kafka_bootstrap, 500) == wanted
+
+
+def test_a_record_kafka_never_takes_costs_only_itself(reachable: Settings) -> None:
+    records = [Record(b"k", b"a"), Record(b"k", b"x" * (MAX_MESSAGE_BYTES + 1)), Record(b"k", b"b")]
+    assert with_publisher(reachable, lambda publisher: publisher.publish(records)) == {1: Failure.TOO_LARGE}
+    assert stored(reachable.kafka_bootstrap, 2) == {b"k": [b"a", b"b"]}
+
+
+def test_many_requests_at_once(reachable: Settings) -> None:
+    async def use(publisher: KafkaPublisher) -> Sequence[Any]:
+        return await asyncio.gather(*(publisher.publish([Record(b"%d" % n, b"v")]) for n in range(300)))
+
+    assert with_publisher(reachable, use) == [{}] * 300
+
+
+def test_trouble_ends_when_the_topic_is_seen(cluster: MockCluster) -> None:
+    settings = Settings(kafka_bootstrap=cluster.bootstrap)
+
+    async def use(publisher: KafkaPublisher) -> tuple[str, str, str]:
+        first = publisher.trouble()
+        await asyncio.sleep(0.4)
+        second = publisher.trouble()
+        cluster.create_raw(settings)
+        await asyncio.wait_for(publisher.wait_seen(), 5)
+        return first, second, publisher.trouble()
+
+    assert with_publisher(settings, use) == ("the raw topic was not seen yet", f"topic {RAW} does not exist", "")
+
+
+def test_no_acknowledgement_in_time_means_retry(unreachable: Settings) -> None:
+    async def use(publisher: KafkaPublisher) -> tuple[Any, float]:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        failed = await publisher.publish([Record(b"k", b"a"), Record(b"k", b"b")])
+        return failed, loop.time() - started
+
+    failed, took = with_publisher(unreachable, use)
+    assert failed == {0: Failure.RETRY, 1: Failure.RETRY}
+    assert 0.2 < took < 2
+
+
+def test_a_full_queue_means_retry_at_once(unreachable: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector.kafka, "QUEUE_KIB", 1)
+
+    async def use(publisher: KafkaPublisher) -> Any:
+        waiting = asyncio.create_task(publisher.publish([Record(b"k", b"x" * 1000)] * 2))
+        await asyncio.sleep(0)
+        full = await asyncio.wait_for(publisher.publish([Record(b"k", b"x" * 1000)]), 0.1)
+        await waiting
+        return full
+
+    assert with_publisher(unreachable, use) == {0: Failure.RETRY}
+
+
+def test_a_failure_is_remembered_for_a_while_only(reachable: Settings) -> None:
+    clock = ManualClock()
+
+    async def run() -> list[bool]:
+        publisher = KafkaPublisher(reachable, clock=clock)
+        publisher.start()
+        await publisher.wait_seen()
+        troubled = []
+        publisher._remember({0: Failure.RETRY})
+        troubled.append(bool(publisher.trouble()))
+        clock.advance(9.9)
+        troubled.append(bool(publisher.trouble()))
+        clock.advance(0.2)
+        troubled.append(bool(publisher.trouble()))
+        publisher._remember({0: Failure.RETRY})
+        troubled.append(bool(publisher.trouble()))
+        await publisher.publish([Record(b"k", b"v")])
+        troubled.append(bool(publisher.trouble()))
+        await publisher.close()
+        return troubled
+
+    assert asyncio.run(run()) == [True, True, False, True, False]
+
+
+def test_an_idle_publisher_hardly_polls(reachable: Settings) -> None:
+    class Counting:
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+            self.polls = 0
+
+        def __len__(self) -> int:
+            return len(self.inner)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inner, name)
+
+        def poll(self, timeout: float) -> int:
+            self.polls += 1
+            return int(self.inner.poll(timeout))
+
+    async def use(publisher: KafkaPublisher) -> int:
+        await publisher.publish([Record(b"k", b"v")])
+        await asyncio.sleep(0.05)
+        counting = Counting(publisher._producer)
+        publisher._producer = counting
+        await asyncio.sleep(3 * IDLE_POLL_S)
+        return counting.polls
+
+    assert with_publisher(reachable, use) <= 4
+
+
+def test_close_hands_over_what_is_queued(reachable: Settings) -> None:
+    async def run() -> None:
+        publisher = KafkaPublisher(replace(reachable, collector_ack_timeout_ms=5_000))
+        publisher.start()
+        task = asyncio.create_task(publisher.publish([Record(b"k", b"late")]))
+        await asyncio.sleep(0)
+        await publisher.close()
+        task.cancel()
+
+    asyncio.run(run())
+    assert stored(reachable.kafka_bootstrap, 1) == {b"k": [b"late"]}
