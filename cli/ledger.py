@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from core import kafka
 from core.errors import InvariantError, UnavailableError
@@ -15,6 +15,7 @@ from core.topics import Topics
 from streams.records import Outcome, decode_outcome
 
 _TIMEOUT_S = 10.0
+_UPDATE_S = 2.0
 
 
 @dataclass(slots=True)
@@ -53,6 +54,7 @@ class LedgerReader:
             TopicPartition(self._topics.outcomes, p, self._watermarks(self._topics.outcomes, p)[0])
             for p in self._partitions
         ]
+        self._position = {start.partition: start.offset for start in starts}
         self._consumer.assign(starts)
 
     def update(self) -> Ledger:
@@ -61,13 +63,29 @@ class LedgerReader:
         Raises:
             InvariantError: a raw record has two outcomes, or one was passed over.
         """
-        for message in kafka.read_to_end(self._consumer, partitions=len(self._partitions)):
-            self._add(decode_outcome(message.value()))
+        ends = {p: self._watermarks(self._topics.outcomes, p)[1] for p in self._partitions}
+        # The end of a partition is told once, not at every look: what was told is kept. An open transaction holds
+        # readers back from the end; the next update goes on.
+        deadline = time.monotonic() + _UPDATE_S
+        while any(self._position[p] < end for p, end in ends.items()) and time.monotonic() < deadline:
+            message = self._consumer.poll(0.2)
+            if message is not None:
+                self._take(message)
         self.ledger.ends = {p: self._watermarks(self._topics.raw, p)[1] for p in self._partitions}
         return self.ledger
 
     def close(self) -> None:
         self._consumer.close()
+
+    def _take(self, message: Message) -> None:
+        error = message.error()
+        if error is None:
+            self._add(decode_outcome(message.value()))
+            self._position[message.partition()] = message.offset() + 1
+        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (public constant)
+            self._position[message.partition()] = message.offset()
+        elif kafka.is_fatal(error):
+            raise KafkaException(error)
 
     def _add(self, outcome: Outcome) -> None:
         covered = self.ledger.covered[outcome.raw_partition]

@@ -20,7 +20,7 @@ def collector() -> None:
 @click.command()
 def streams() -> None:
     """Run a stream worker: raw topic in; curated, dead letters and outcomes out. SIGTERM drains it."""
-    from streams.app import run
+    from streams.worker import run
 
     run(Settings.from_env(os.environ))
 

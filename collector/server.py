@@ -104,6 +104,7 @@ def _config(settings: Settings, *, publisher: KafkaPublisher, lifecycle: Lifecyc
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="warning",  # its start and stop are told by ours
         access_log=False,
         server_header=False,
         proxy_headers=False,

@@ -4,11 +4,14 @@
 2. `ready`: announced by `READY=1` on the datagram socket that `NOTIFY_SOCKET` names (sd_notify(3)'s protocol, so
    systemd and our own supervisor read the same word).
 3. `draining`: after the first SIGTERM or SIGINT. Takes nothing new, finishes what it has.
-4. `stopped`. A second signal while draining ends the process at once: the operator knows better.
+4. `stopped`. A second signal while draining ends the process at once: the operator knows better. So does a drain that
+   takes longer than its grace, as when the broker it says good-bye to is gone: what was promised is durable by then,
+   and the successor continues.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import socket
@@ -22,6 +25,9 @@ from core.log import get_logger
 
 log = get_logger(__name__)
 
+# Shorter than the time a supervisor waits before it kills, so that the log says where a drain hung.
+DRAIN_GRACE_S = 20.0
+
 
 class Phase(Enum):
     STARTING = "starting"
@@ -33,8 +39,9 @@ class Phase(Enum):
 class Lifecycle:
     """The phase of this process. Thread-safe; signal handlers must be installed from the main thread."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, drain_grace_s: float = DRAIN_GRACE_S) -> None:
         self.name = name
+        self._drain_grace_s = drain_grace_s
         self._phase = Phase.STARTING
         self._drain = threading.Event()
         self._lock = threading.Lock()
@@ -75,6 +82,9 @@ class Lifecycle:
             callbacks = list(self._on_drain)
         log.info("process.draining", name=self.name, reason=reason)
         notify("STOPPING=1")
+        overdue = threading.Timer(self._drain_grace_s, self._overdue)
+        overdue.daemon = True
+        overdue.start()
         for callback in callbacks:
             callback()
 
@@ -85,11 +95,20 @@ class Lifecycle:
     def wait_for_drain(self, timeout: float | None = None) -> bool:
         return self._drain.wait(timeout)
 
-    def _handle(self, signum: int, _frame: FrameType | None) -> None:
+    def signalled(self, signum: int) -> None:
+        """Drain, or end at once if that was asked for before. For processes whose framework owns the signals."""
         if self._drain.is_set():
             os._exit(ExitCode.INTERRUPTED)
         # A handler runs between two bytecodes of the main thread, which may hold our lock or a logger's.
         threading.Thread(target=self.drain, kwargs={"reason": signal.Signals(signum).name}, daemon=True).start()
+
+    def _handle(self, signum: int, _frame: FrameType | None) -> None:
+        self.signalled(signum)
+
+    def _overdue(self) -> None:
+        log.error("process.drain_overdue", name=self.name, grace_s=self._drain_grace_s)
+        faulthandler.dump_traceback()
+        os._exit(ExitCode.INTERNAL)
 
 
 def notify(message: str) -> None:

@@ -84,13 +84,14 @@ def holder(port: int) -> Holder | None:
     if not inodes:
         return None
     targets = {f"socket:[{inode}]" for inode in inodes}
-    for folder in Path("/proc").glob("[0-9]*/fd"):
+    for fd in Path("/proc").glob("[0-9]*/fd/*"):
         try:
-            if any(str(fd.readlink()) in targets for fd in folder.iterdir()):
-                pid = int(folder.parent.name)
-                return Holder(pid, pids.command(pid))
+            target = str(fd.readlink())
         except OSError:
-            continue  # it ended meanwhile, or is not ours to look into
+            continue  # closed meanwhile, or not ours to look into
+        if target in targets:
+            pid = int(fd.parts[2])
+            return Holder(pid, pids.command(pid))
     return None
 
 

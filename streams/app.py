@@ -11,14 +11,13 @@ import asyncio
 import os
 import ssl
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NoReturn
+from typing import Any
 
 import faust
 import msgspec
 
-from core import failpoints, metrics
-from core.lifecycle import die
-from core.log import configure, get_logger
+from core.lifecycle import Lifecycle, die
+from core.log import get_logger
 from core.settings import Settings
 from core.topics import Topics
 from schemas.contracts import bundled_contracts
@@ -38,7 +37,7 @@ class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     paused: bool = False
 
 
-def create_app(settings: Settings) -> faust.App:
+def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None) -> faust.App:
     """The Faust app of one stream worker. Connects to nothing until it is started."""
     topics = Topics.named(settings.topic_prefix)
     app = faust.App(
@@ -67,7 +66,7 @@ def create_app(settings: Settings) -> faust.App:
     engine = StreamEngine(settings, contracts=bundled_contracts())
     work = ThreadPoolExecutor(1, thread_name_prefix="streams-work")
 
-    app.service(ingest_service(engine, batches))
+    app.service(ingest_service(engine, batches, lifecycle or Lifecycle("streams")))
 
     @app.agent(batches, concurrency=1)
     async def curate(stream: Any) -> None:
@@ -122,17 +121,6 @@ def _credentials(settings: Settings) -> Any:
             ssl_context=context,
         )
     return faust.SSLCredentials(context)
-
-
-def run(settings: Settings) -> NoReturn:
-    """Run a worker until it is told to stop; ends in SystemExit with the exit code."""
-    failpoints.arm(settings.failpoint)
-    settings.state_dir.mkdir(parents=True, exist_ok=True)  # Faust makes its own folder, not the one above
-    metrics.serve(settings.metrics_port)
-    app = create_app(settings)
-    worker = app.Worker(loglevel=settings.log_level, redirect_stdouts=False, override_logging=False, quiet=True)
-    configure(process="streams", level=settings.log_level, form=settings.log_format)
-    worker.execute_from_commandline()
 
 
 def __getattr__(name: str) -> faust.App:

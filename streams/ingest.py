@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 from mode import Service
 
-from core.lifecycle import die, notify
-from core.log import get_logger
+from core.lifecycle import Lifecycle, die
 from streams.engine import Batch, StreamEngine
-
-log = get_logger(__name__)
 
 _PUT_POLL_S = 0.5
 _STOP_TIMEOUT_S = 30
@@ -27,6 +23,7 @@ class Ingest(Service):
 
     _engine: StreamEngine
     _batches: Any
+    _lifecycle: Lifecycle
 
     async def on_start(self) -> None:
         self._thread = threading.Thread(target=self._guarded, name="streams-poll", daemon=True)
@@ -48,8 +45,7 @@ class Ingest(Service):
             batch = self._engine.poll()
             if not announced and self._engine.joined:
                 announced = True
-                log.info("process.ready", name="streams", pid=os.getpid())
-                notify("READY=1")
+                self._lifecycle.ready()
             if batch is not None:
                 self._put(batch)
         self._engine.stop()
@@ -66,6 +62,7 @@ class Ingest(Service):
         waiting.cancel()
 
 
-def ingest_service(engine: StreamEngine, batches: Any) -> type[Ingest]:
-    """The service class bound to an engine and a channel, as `app.service` takes it."""
-    return type("BoundIngest", (Ingest,), {"_engine": engine, "_batches": batches, "__module__": __name__})
+def ingest_service(engine: StreamEngine, batches: Any, lifecycle: Lifecycle) -> type[Ingest]:
+    """The service class bound to its parts, as `app.service` takes it."""
+    bound = {"_engine": engine, "_batches": batches, "_lifecycle": lifecycle, "__module__": __name__}
+    return type("BoundIngest", (Ingest,), bound)

@@ -143,4 +143,7 @@ def _read(subject: str, value: bytes) -> dict[str, Any]:
     schema = bundled().by_id(schema_id) if isinstance(schema_id, int) else None
     if schema is None or schema.subject != subject:
         raise InputError(f"schema {schema_id} is no {subject} of this release")
-    return cast(dict[str, Any], fastavro.schemaless_reader(io.BytesIO(value[at:]), schema.plain))
+    try:
+        return cast(dict[str, Any], fastavro.schemaless_reader(io.BytesIO(value[at:]), schema.plain))
+    except (EOFError, LookupError, ValueError) as error:  # what fastavro leaves of bytes that are cut or corrupt
+        raise InputError(f"the {subject} record is truncated or corrupt") from error

@@ -100,4 +100,3 @@ class Recovery:
             return int(futures[where].result().offset)
         except KafkaException as error:
             raise kafka.unavailable(error, "the end of the outcomes was looked up") from error
-

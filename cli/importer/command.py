@@ -104,13 +104,17 @@ def _default_rejects(state_dir: Path, source: str) -> Path:
 
 
 def _endpoint(settings: Settings, url: str, key_file: Path | None) -> tuple[str, str]:
-    key = _read_key(key_file) if key_file else ""
+    url = url or settings.collector_url
+    key = _read_key(key_file) if key_file else settings.bootstrap_key
     if url and key:
         return url, key
     from cli.endpoints import resolve  # looks for a running stack, which is not always needed
 
-    endpoints = resolve(settings)
-    return url or endpoints.collector_url, key or endpoints.bootstrap_key
+    stack = resolve(settings)
+    if not key and url.rstrip("/") not in ("", stack.collector_url.rstrip("/")):
+        # The stack's key opens the stack; it is not handed to whoever answers elsewhere.
+        raise ConfigError(f"no tracking key for {url}", hint="Give the file of one with --key-file.")
+    return url or stack.collector_url, key or stack.bootstrap_key
 
 
 def _read_key(path: Path) -> str:

@@ -53,6 +53,6 @@ if __name__ == "__main__":
     except Exception:
         logging.getLogger(__name__).exception("clickhouse.broke")
         code = exit_codes.INTERNAL
-    sys.stderr.flush()
+    logging.shutdown()
     # Not sys.exit: threads of a statement that is stuck in the engine must not hold the process.
     os._exit(code)

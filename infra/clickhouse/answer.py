@@ -10,36 +10,48 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from infra.clickhouse import codings, native_frames
 from infra.clickhouse.engine import Counts
-from infra.clickhouse.errors import ClickHouseError
+from infra.clickhouse.errors import SOCKET_TIMEOUT, ClickHouseError
 from infra.clickhouse.exchange import Exchange
 from infra.clickhouse.formats import content_type
+from infra.clickhouse.held import Held
 from infra.clickhouse.libraries import Encoder
 from infra.clickhouse.request import Request
 
-# Held back before the status line goes out. Larger: more errors get a clean status; smaller: the first byte is sooner.
+# Held back before the status line goes out, whichever comes first. Larger: more errors get a status of their own;
+# smaller: the first byte is sooner.
 _HOLD_BYTES: Final = 256 << 10
+_HOLD_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What every answer of this front says about it, and where long ones wait."""
+
+    version: str
+    timezone: str
+    display_name: str
+    folder: Path
+    max_held_bytes: int
 
 
 class Answer:
-    def __init__(
-        self, exchange: Exchange, *, version: str, timezone: str, display_name: str, max_buffered_bytes: int
-    ) -> None:
+    def __init__(self, exchange: Exchange, server: Server) -> None:
         self._exchange = exchange
-        self._version = version
-        self._max_buffered_bytes = max_buffered_bytes
+        self._server = server
         self._began = time.perf_counter()
         self._tag = uuid.uuid4().hex[:16]
         self._headers: dict[str, str] = {
-            "X-ClickHouse-Timezone": timezone,
-            "X-ClickHouse-Server-Display-Name": display_name,
+            "X-ClickHouse-Timezone": server.timezone,
+            "X-ClickHouse-Server-Display-Name": server.display_name,
             "X-ClickHouse-Exception-Tag": self._tag,
         }
-        self._held: list[bytes] = []
-        self._held_bytes = 0
+        self._held = Held(server.folder)
         self._result_bytes = 0
         self._hold_all = False
         self._frames = False
@@ -65,37 +77,36 @@ class Answer:
         if self._exchange.started:
             self._send(data)
             return
-        self._held.append(data)
-        self._held_bytes += len(data)
+        self._held.write(data)
         if self._hold_all:
-            if self._held_bytes > self._max_buffered_bytes:
-                message = f"Limit for result exceeded, more than {self._max_buffered_bytes} bytes to buffer"
+            if len(self._held) > self._server.max_held_bytes:
+                message = f"Limit for result exceeded, more than {self._server.max_held_bytes} bytes to buffer"
                 raise ClickHouseError(396, "TOO_MANY_ROWS_OR_BYTES", message)
-        elif self._held_bytes > _HOLD_BYTES:
-            held = self._take_held()
-            self._start(200, length=None)
-            self._send(held)
+        elif len(self._held) > _HOLD_BYTES or time.perf_counter() - self._began > _HOLD_SECONDS:
+            self._send_held()
 
     def end(self) -> None:
-        if self._exchange.started:
-            self._exchange.write(self._encoder.flush() if self._encoder else b"", more=False)
+        if not self._exchange.started and len(self._held) <= _HOLD_BYTES:
+            packed = self._pack(b"".join(self._held.take())) + self._pack_end()
+            self._start(200, length=len(packed))
+            self._exchange.write(packed, more=False)
             return
-        held = self._take_held()
-        packed = self._pack(held)
-        if self._encoder is not None:
-            packed += self._encoder.flush()
-        self._start(200, length=len(packed))
-        self._exchange.write(packed, more=False)
+        if not self._exchange.started:
+            self._send_held()
+        self._exchange.write(self._pack_end(), more=False)
+
+    def close(self) -> None:
+        """Whatever became of it."""
+        self._held.close()
 
     def fail(self, error: ClickHouseError) -> None:
         """An error with its own status while nothing is out yet, else the exception block at the end of the stream."""
-        text = error.render(self._version)
+        text = error.render(self._server.version)
         if self._exchange.started:
             self._send(self._exception_block(text))
-            self._exchange.write(self._encoder.flush() if self._encoder else b"", more=False)
+            self._exchange.write(self._pack_end(), more=False)
             return
-        self._take_held()
-        if self._exchange.body_unread:
+        if self._exchange.body_unread and error.code != SOCKET_TIMEOUT:
             self._exchange.discard_body()
         headers = self.error_headers(error, length=len(text), close=self._exchange.body_unread)
         self._exchange.start(error.status, headers)
@@ -136,11 +147,13 @@ class Answer:
         if packed := self._pack(data):
             self._exchange.write(packed, more=True)
 
-    def _take_held(self) -> bytes:
-        held = b"".join(self._held)
-        self._held.clear()
-        self._held_bytes = 0
-        return held
+    def _send_held(self) -> None:
+        self._start(200, length=None)
+        for piece in self._held.take():
+            self._send(piece)
+
+    def _pack_end(self) -> bytes:
+        return self._encoder.flush() if self._encoder is not None else b""
 
     def _summary(self) -> str:
         counts = self._counts

@@ -21,7 +21,7 @@ from infra.clickhouse.answer import encode_headers
 from infra.clickhouse.auth import Gate
 from infra.clickhouse.codings import too_large
 from infra.clickhouse.config import FrontConfig
-from infra.clickhouse.errors import ClickHouseError, ClientGoneError
+from infra.clickhouse.errors import SOCKET_TIMEOUT, ClickHouseError, ClientGoneError
 from infra.clickhouse.exchange import Exchange, Receive, Send
 from infra.clickhouse.execute import Executor
 from infra.clickhouse.request import Request
@@ -121,12 +121,13 @@ class FrontApp:
         with contextlib.suppress(ClickHouseError):
             answer.describe(request)
         text = error.render(self._executor.version)
-        if exchange.body_unread:
+        if exchange.body_unread and error.code != SOCKET_TIMEOUT:
             await exchange.drain()
         retry_after = _RETRY_AFTER_SECONDS if error.status == 503 else None
         headers = answer.error_headers(error, length=len(text), close=exchange.body_unread, retry_after=retry_after)
         await exchange.send_start(error.status, headers)
         await exchange.send_body(text, more=False)
+        answer.close()
 
 
 def _without_engine(request: Request) -> tuple[int, bytes] | None:

@@ -29,7 +29,9 @@ class FrontConfig:
     max_inflated_mib: int = 1024  # after decompression; a 200 KB gzip can inflate to 200 MB
     max_header_kib: int = 256  # the statement may be in the URL, so far above what proxies take
     max_buffered_mib: int = 256  # results of formats that cannot stream, before formatting
+    max_held_mib: int = 4096  # of one answer with `wait_end_of_query`, on disk
     max_concurrent: int = 32  # statements at once, each holds a thread
+    max_connections: int = 1000  # past this a plain 503, before anything is read
     queue_seconds: float = 5.0  # how long a request waits for a free place before 503
     header_seconds: float = 10.0
     body_idle_seconds: float = 30.0
@@ -68,3 +70,7 @@ class FrontConfig:
     @property
     def max_buffered_bytes(self) -> int:
         return self.max_buffered_mib << 20
+
+    @property
+    def max_held_bytes(self) -> int:
+        return self.max_held_mib << 20

@@ -1,7 +1,7 @@
 """The engine connection of one request: taken, set up as the request asks, and left as it was found.
 
-Order matters: the database first (unknown names then mean what the client means), then parameters and external tables,
-then settings, and `readonly` last of all, because nothing can be set after it. A request without a session has a
+Order matters: the database first (unknown names then mean what the client means), then parameters and settings, then
+external tables (whose rows the settings help to read), and `readonly` last of all, because nothing can follow it. A request without a session has a
 connection of its own, so only sessions need the way back.
 """
 
@@ -24,7 +24,7 @@ from infra.clickhouse.sql_text import literal
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Setup:
     """What one request wants of its connection."""
 
@@ -33,6 +33,7 @@ class Setup:
     database: str
     parameters: dict[str, str]
     settings: dict[str, str]
+    uses_database: bool = False  # the statement is a USE, so a session ends up somewhere else
     tables: Sequence[ExternalTable] = ()
     session: SessionRequest | None = None
 
@@ -60,11 +61,11 @@ def _apply(setup: Setup, link: Link) -> None:
     if setup.database:
         link.use(setup.database)
     link.assign({f"param_{name}": value for name, value in setup.parameters.items()})
-    for table in setup.tables:
-        multipart.create(table, link=link)
     settings = {TAG_SETTING: setup.tag, **setup.settings}
     readonly = settings.pop("readonly", None)
     link.assign(settings)
+    for table in setup.tables:
+        multipart.create(table, link=link)
     if readonly is not None:
         link.assign({"readonly": readonly})
 
@@ -87,10 +88,10 @@ def _restore(setup: Setup, session: Session, before: list[str]) -> None:
             link.query("SET " + ", ".join(before))
         for table in setup.tables:
             multipart.drop(table, link=link)
-        if setup.database:
-            link.use(session.database)
-        else:
+        if setup.uses_database:
             session.database = link.text("SELECT currentDatabase()")
+        elif setup.database:
+            link.use(session.database)
     except ClickHouseError as error:
         session.broken = True
         log.warning("clickhouse.session_dropped", extra={"reason": error.message[:200]})

@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+SOCKET_TIMEOUT: Final = 209  # the client sent nothing for too long: nothing of it is waited for any more
+
 BAD_REQUEST: Final = frozenset({
     6, 8, 15, 25, 26, 27, 36, 37, 38, 41, 44, 53, 62, 72, 117, 123, 167, 168, 223, 321, 376, 427, 441, 675, 676,
 })  # fmt: skip
@@ -24,7 +26,7 @@ OTHER_STATUS: Final = {
     193: 403,  # WRONG_PASSWORD
     194: 401,  # REQUIRED_PASSWORD
     202: 503,  # TOO_MANY_SIMULTANEOUS_QUERIES; a real server says 500, but clients only retry on 503
-    209: 408,  # SOCKET_TIMEOUT while reading the request: the client was slow, not the server
+    SOCKET_TIMEOUT: 408,  # while reading the request: the client was slow, not the server
     229: 413,  # QUERY_IS_TOO_LARGE
     372: 404,  # SESSION_NOT_FOUND
     381: 411,  # HTTP_LENGTH_REQUIRED

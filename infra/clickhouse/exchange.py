@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, MutableMap
 from typing import Any, Final, TypeVar
 
 from infra.clickhouse.codings import too_large
-from infra.clickhouse.errors import ClickHouseError, ClientGoneError
+from infra.clickhouse.errors import SOCKET_TIMEOUT, ClickHouseError, ClientGoneError
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -117,7 +117,7 @@ class Exchange:
             message = await asyncio.wait_for(self._receive(), self._body_idle_seconds)
         except TimeoutError:
             text = f"Timeout exceeded while reading the request body ({self._body_idle_seconds:g} s without a byte)"
-            raise ClickHouseError(209, "SOCKET_TIMEOUT", text) from None
+            raise ClickHouseError(SOCKET_TIMEOUT, "SOCKET_TIMEOUT", text) from None
         if message["type"] == "http.disconnect":
             self._gone.set()
             raise ClientGoneError("the client left before the end of its body")

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from infra.clickhouse import guards, hello, multipart, runner, statement_source
-from infra.clickhouse.answer import Answer
+from infra.clickhouse.answer import Answer, Server
 from infra.clickhouse.body import Peekable, plain_body
 from infra.clickhouse.config import FrontConfig
 from infra.clickhouse.connection import Setup, connected
@@ -38,6 +38,7 @@ class Executor:
         self._engine = engine
         self._sessions = sessions
         self._config = config
+        self._server = Server(engine.version, engine.timezone, config.display_name, config.data, config.max_held_bytes)
         self._reading: set[str] = set()  # tags of reads that a leaving client cancels
         self._guard = threading.Lock()
 
@@ -46,13 +47,7 @@ class Executor:
         return self._engine.version
 
     def answer(self, exchange: Exchange) -> Answer:
-        return Answer(
-            exchange,
-            version=self._engine.version,
-            timezone=self._engine.timezone,
-            display_name=self._config.display_name,
-            max_buffered_bytes=self._config.max_buffered_bytes,
-        )
+        return Answer(exchange, self._server)
 
     def run(self, request: Request, exchange: Exchange, *, tag: str) -> None:
         """Blocks until the answer is out or nobody is left to read it. Raises nothing."""
@@ -68,6 +63,8 @@ class Executor:
         except Exception:
             log.exception("clickhouse.request_broke", extra={"query_id": request.query_id})
             _fail(answer, ClickHouseError(1002, "UNKNOWN_EXCEPTION", "The front broke; its log says where"), request)
+        finally:
+            answer.close()
 
     def cancel_reading(self, tag: str) -> None:
         """Kill the read with this tag until it is gone: it may not have reached the engine yet."""
@@ -113,7 +110,16 @@ class Executor:
             answer.write(self._hello())
             return
         self._add_defaults(settings, request, statement, output)
-        setup = Setup(self._config.user, tag, request.database, request.parameters, settings, tables, request.session)
+        setup = Setup(
+            user=self._config.user,
+            tag=tag,
+            database=request.database,
+            parameters=request.parameters,
+            settings=settings,
+            uses_database=statement.verb == b"USE",
+            tables=tables,
+            session=request.session,
+        )
         with connected(setup, engine=self._engine, sessions=self._sessions) as link:
             if statement.kind is StatementKind.INSERT:
                 form = statement.format or request.default_format or "Values"

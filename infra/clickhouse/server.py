@@ -110,7 +110,6 @@ def _run(config: FrontConfig, engine: Engine, listener: socket.socket) -> None:
         engine.close()
         checkpoint.take(settled=True)
         log.info("clickhouse.stopped")
-    logging.shutdown()
 
 
 async def _serve(
@@ -127,6 +126,7 @@ async def _serve(
             log_config=None,
             access_log=False,
             server_header=False,
+            limit_concurrency=config.max_connections,
             timeout_keep_alive=config.keep_alive_seconds,
             timeout_graceful_shutdown=max(1, round(config.grace_seconds)),
         )
@@ -152,7 +152,11 @@ async def _serve(
 async def _upkeep(config: FrontConfig, sessions: Sessions, checkpoint: Checkpoint) -> None:
     while True:
         await asyncio.sleep(config.checkpoint_seconds)
-        await asyncio.to_thread(checkpoint.take)
+        try:
+            await asyncio.to_thread(checkpoint.take)
+        except OSError as error:
+            # An older checkpoint only makes the next start look at more records.
+            log.warning("clickhouse.checkpoint_failed", extra={"reason": str(error)})
         await asyncio.to_thread(sessions.sweep)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.app import create_app
+from collector.faults import Code
 from collector.memory import MemoryPublisher
 from core.settings import Settings
 from tests.collector.asgi import Client
@@ -173,8 +176,7 @@ def test_any_bytes_get_a_typed_answer(body: bytes) -> None:
     assert reply is not None
     assert reply.status in {200, 400}
     answer = msgspec.json.decode(reply.body)
-    assert (
-        answer["code"]
-        if reply.status == 400
-        else answer["accepted"] == len(publisher.records) == len(payloads(publisher))
-    )
+    if reply.status == 400:
+        assert answer["code"] in get_args(Code)
+    else:
+        assert answer["accepted"] == len(publisher.records) == len(payloads(publisher))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 import collector.kafka
 from collector.kafka import IDLE_POLL_S, KafkaPublisher
@@ -144,6 +144,16 @@ def test_a_failure_is_remembered_for_a_while_only(reachable: Settings) -> None:
         return troubled
 
     assert asyncio.run(run()) == [True, True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("code", "dies"), [(KafkaError._FENCED, True), (KafkaError._FATAL, True), (KafkaError._ALL_BROKERS_DOWN, False)]
+)
+def test_only_a_dead_client_ends_the_process(monkeypatch: pytest.MonkeyPatch, code: int, dies: bool) -> None:
+    deaths: list[str] = []
+    monkeypatch.setattr(collector.kafka, "die", lambda event, **_: deaths.append(event))
+    collector.kafka._on_client_error(KafkaError(code))
+    assert deaths == ["publisher.fatal"] * dies
 
 
 def test_an_idle_publisher_hardly_polls(reachable: Settings) -> None:

@@ -39,10 +39,10 @@ def log(tmp_path: Path):
 
 def test_lines_and_days(log) -> None:
     late = line("/late", at="17/May/2015:23:30:00 -0100")
-    counts = recount(log(line(), line("/a.png"), line(status=404), late, "bad\n", "\n", line()[:-3]))
-    assert (counts.lines, counts.malformed, counts.events, counts.page_views) == (7, 3, 4, 2)
-    assert counts.events_by_day == {"2015-05-17": 3, "2015-05-18": 1}
-    assert counts.page_views_by_day == {"2015-05-17": 1, "2015-05-18": 1}
+    counts = recount(log(line(), line("/a.png"), line(status=404), late, line(status=206), "bad\n", "\n", line()[:-3]))
+    assert (counts.lines, counts.malformed, counts.events, counts.page_views) == (8, 3, 5, 3)
+    assert counts.events_by_day == {"2015-05-17": 4, "2015-05-18": 1}
+    assert counts.page_views_by_day == {"2015-05-17": 2, "2015-05-18": 1}
 
 
 def test_gzip_is_the_same_and_nothing_is_fine(log) -> None:

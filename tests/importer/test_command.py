@@ -90,10 +90,17 @@ def test_without_url_and_key_the_running_stack_is_asked(
     stub = types.ModuleType("cli.endpoints")
     stub.resolve = resolve  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "cli.endpoints", stub)
-    assert CliRunner().invoke(access_log, ["access.log"]).exit_code == 0
-    assert len(asked) == 1
+    for arguments in ([], ["--url", f"{collector.url}/"], ["--key-file", "key"]):
+        assert CliRunner().invoke(access_log, [*arguments, "access.log"]).exit_code == 0
+    assert len(asked) == 3
     assert invoke("access.log").exit_code == 0
-    assert len(asked) == 1  # both were given
+    assert len(asked) == 3  # both were given
+
+    result = CliRunner().invoke(access_log, ["--url", collector.url.replace("127.0.0.1", "localhost"), "access.log"])
+    assert isinstance(result.exception, ConfigError)  # the stack's key is for the stack
+    assert len(collector.requests) == 4
+    monkeypatch.setenv("SLUICE_BOOTSTRAP_KEY", key)
+    assert CliRunner().invoke(access_log, ["--url", collector.url, "access.log"]).exit_code == 0
 
 
 def test_errors_are_ours_and_come_after_the_summary_so_far(invoke: Any, collector: Any, reply: Any) -> None:

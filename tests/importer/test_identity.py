@@ -111,6 +111,18 @@ def test_a_late_line_joins_the_session_it_falls_into() -> None:
     assert first == late != second == next_
 
 
+@pytest.mark.parametrize(("seconds", "same"), [(1800, True), (1801, False), (-1800, True), (-1801, False)])
+def test_the_gap_is_half_an_hour_either_way(seconds: int, same: bool) -> None:
+    visitors = Visitors("s")
+    first, second = (visitors.identify("ip", "ua", at=at(s))[1] for s in (0, seconds))
+    assert (first == second) is same
+
+
+def test_a_late_line_does_not_shorten_its_session() -> None:
+    visitors = Visitors("s")
+    assert len({visitors.identify("ip", "ua", at=at(s))[1] for s in (0, 1000, 10, 2700)}) == 1
+
+
 def test_visitors_differ_by_address_and_by_agent() -> None:
     visitors = Visitors("s")
     ids = {visitors.identify(ip, agent, at=T0)[0] for ip in ("1.2.3.4", "::1") for agent in ("a", "b", "")}

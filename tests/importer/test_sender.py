@@ -232,6 +232,7 @@ def test_a_key_that_no_header_can_hold(deliver: Any, collector: Any, key: str) -
     [
         (200, b"<html>"),
         (200, b'{"events":[]}'),
+        (200, b'{"events":[{"verdict":"accepted"},{"verdict":"accepted"}]}'),
         (200, b'{"events":[{"verdict":"maybe"}]}'),
         (302, b""),
         (404, b""),

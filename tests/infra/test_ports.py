@@ -55,6 +55,15 @@ def test_a_free_port_has_no_holder(taken: int) -> None:
     assert ports.holder(port) is None
 
 
+def test_a_connection_does_not_hold_the_port_it_came_in_by() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        client = socket.create_connection(("127.0.0.1", port))
+        accepted, _ = server.accept()
+    with client, accepted:
+        assert ports.holder(port) is None
+
+
 def test_connections_waiting_to_time_out_do_not_hold_a_port() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -124,6 +124,21 @@ def test_not_ready_in_time_at_the_first_start_is_fatal_once_the_child_is_gone() 
     assert s.child.fatal is not None
 
 
+def test_a_child_that_takes_its_time_to_die_is_killed_once_and_not_replaced_meanwhile() -> None:
+    s = Scene(ready_timeout_s=5)
+    s.child.start()
+    s.be_ready()
+    s.clock.advance(s.fall())
+    s.child.step()
+    kills: list[str] = []
+    s.fake.kill = lambda: kills.append("kill")  # type: ignore[method-assign]
+    s.clock.advance(5.1)
+    for _ in range(3):
+        s.child.step()
+        s.clock.advance(60)
+    assert (kills, s.fake.starts) == (["kill"], 2)
+
+
 def test_not_ready_in_time_later_is_retried_with_doubled_patience() -> None:
     s = Scene(ready_timeout_s=5)
     s.child.start()
@@ -134,7 +149,7 @@ def test_not_ready_in_time_later_is_retried_with_doubled_patience() -> None:
         assert s.child.state is ChildState.STARTING
         s.clock.advance(patience)
         s.child.step()
-        assert s.child.state is ChildState.STARTING
+        assert s.fake.code is None
         s.clock.advance(0.1)
         s.child.step()
         s.child.step()

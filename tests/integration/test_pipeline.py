@@ -53,9 +53,7 @@ def _dead_letters(client: Any) -> list[DeadLetter]:
     reader = Consumer(kafka.reader(settings, name="test"))
     reader.assign([TopicPartition(topic, p, 0) for p in range(settings.partitions)])
     try:
-        return [
-            decode_dead_letter(m.value()) for m in kafka.read_to_end(reader, partitions=settings.partitions)
-        ]
+        return [decode_dead_letter(m.value()) for m in kafka.read_to_end(reader, partitions=settings.partitions)]
     finally:
         reader.close()
 
@@ -125,7 +123,9 @@ def test_poison_on_the_raw_topic_gets_an_outcome_and_the_next_event_flows(client
 def test_no_consent_is_never_written(client: Any) -> None:
     visitor = f"v-{uuid.uuid4()}"
     before = client.settle()
-    status, answer = client.send({"events": [_event(visitor_id=visitor, consent_state=s) for s in ("pending", "denied")]})
+    status, answer = client.send(
+        {"events": [_event(visitor_id=visitor, consent_state=s) for s in ("pending", "denied")]}
+    )
     assert (status, answer["consent_dropped"]) == (200, 2)
     assert client.settle() == before
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -118,14 +119,19 @@ class Front:
         self, body: bytes | str = b"", *, query: str = "", headers: dict[str, str] | None = None, **parameters: object
     ) -> Reply:
         """As `curl` would: the statement in the URL, in the body or in both."""
+        return self._post(body, query, headers or {}, parameters)
+
+    def _post(
+        self, body: bytes | str, query: str, headers: Mapping[str, str], parameters: Mapping[str, object]
+    ) -> Reply:
+        own = {"X-ClickHouse-User": "default", "X-ClickHouse-Key": PASSWORD, **headers}
         values = {**({"query": query} if query else {}), **parameters}
-        own = {"X-ClickHouse-User": "default", "X-ClickHouse-Key": PASSWORD, **(headers or {})}
         data = body.encode() if isinstance(body, str) else body
         return self._ask("POST", "/?" + urlencode(values), data, own)
 
     def rows(self, query: str, **parameters: object) -> list[list[str]]:
         """The result as text; fails with the engine's words."""
-        reply = self.post(query, **parameters)
+        reply = self._post(query, "", {}, parameters)
         assert reply.status == 200, reply.text
         return [line.split("\t") for line in reply.text.splitlines()]
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import resource
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -18,7 +21,7 @@ LONG = "SELECT count() FROM numbers(100000000000) WHERE NOT ignore(sipHash64(num
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     options = {
-        "max_body_mib": 1, "max_inflated_mib": 2, "max_header_kib": 16, "max_buffered_mib": 1, "max_concurrent": 2,
+        "max_body_mib": 1, "max_inflated_mib": 2, "max_header_kib": 16, "max_buffered_mib": 1, "max_held_mib": 2, "max_concurrent": 2,
         "queue_seconds": 0.3, "header_seconds": 0.5, "body_idle_seconds": 0.5, "send_seconds": 1.0,
     }  # fmt: skip
     with Front(tmp_path_factory.mktemp("small") / "data", options) as front:
@@ -32,6 +35,11 @@ def running(front: Front) -> int:
             "SELECT count() FROM system.processes WHERE query LIKE '%sipHash64%' AND query NOT LIKE '%processes%'"
         )
     )
+
+
+def resident_bytes(front: Front) -> int:
+    assert front.process is not None
+    return int(Path(f"/proc/{front.process.pid}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def raw_request(query: str, *, length: int) -> bytes:
@@ -67,8 +75,6 @@ def test_a_body_too_large_without_a_length_is_refused(small: Front) -> None:
 
 
 def test_a_body_that_inflates_too_far_is_refused(small: Front) -> None:
-    import gzip
-
     bomb = gzip.compress(bytes(50 << 20))
     reply = small.post(bomb, query="INSERT INTO t FORMAT LineAsString", headers={"Content-Encoding": "gzip"})
     assert (reply.status, reply.code) == (413, 307)
@@ -157,18 +163,25 @@ def test_a_client_that_does_not_read_frees_its_place(small: Front) -> None:
         connection.close()
 
 
-def test_memory_does_not_follow_a_streamed_result(front: Front) -> None:
-    import psutil
+def test_a_statement_is_killed_by_its_comment(front: Front) -> None:
+    """How a sink makes sure that its first attempt is dead before it counts."""
+    replies: list[Reply] = []
+    asking = threading.Thread(target=lambda: replies.append(front.post(LONG, log_comment="attempt 1")))
+    asking.start()
+    eventually(lambda: running(front) == 1)
+    front.post("KILL QUERY WHERE Settings['log_comment'] = 'attempt 1' SYNC")
+    asking.join()
+    assert replies[0].code == 394
 
-    assert front.process is not None
-    process = psutil.Process(front.process.pid)
-    before = process.memory_info().rss
+
+def test_memory_does_not_follow_a_streamed_result(front: Front) -> None:
+    before = resident_bytes(front)
     with front.connection() as connection:
         connection.sendall(raw_request("SELECT * FROM numbers(30000000) FORMAT RowBinary", length=0))
         seen = peak = 0
         while seen < 200_000_000 and (piece := connection.recv(1 << 20)):
             seen += len(piece)
-            peak = max(peak, process.memory_info().rss)
+            peak = max(peak, resident_bytes(front))
     assert seen >= 200_000_000
     assert peak - before < 150 << 20
 

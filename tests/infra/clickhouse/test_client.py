@@ -60,10 +60,9 @@ def test_settings_reach_the_engine(client: Client) -> None:
 def test_errors_are_the_clients_own(client: Client) -> None:
     with pytest.raises(DatabaseError, match="code: 60"):
         client.query("SELECT * FROM no_such_table")
-    with pytest.raises(StreamFailureError, match="boom"):
-        with client.query_row_block_stream("SELECT throwIf(number = 3000000, 'boom') FROM numbers(5000000)") as blocks:
-            for _ in blocks:
-                pass
+    query = "SELECT throwIf(number = 3000000, 'boom') FROM numbers(5000000)"
+    with client.query_row_block_stream(query) as blocks, pytest.raises(StreamFailureError, match="boom"):
+        list(blocks)
     assert client.command("SELECT 1") == 1
 
 

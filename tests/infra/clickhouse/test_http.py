@@ -76,7 +76,8 @@ def test_settings_in_the_url(front: Front) -> None:
     assert front.value("SELECT getSetting('max_threads')", max_threads=3) == "3"
     reply = front.post("SELECT 1", no_such_setting=1)
     assert (reply.status, reply.code) == (404, 115)
-    assert front.post("SELECT 1", **{"max_threads = 1, readonly": "1"}).code == 115
+    key = {"X-ClickHouse-User": "default", "X-ClickHouse-Key": PASSWORD}
+    assert front.get("/?query=SELECT+1&" + quote("max_threads = 1, readonly") + "=1", headers=key).code == 115
     assert front.post("SELECT sleep(3)", max_execution_time="0.2").code == 159
     assert front.post("INSERT INTO FUNCTION null('a Int8') VALUES (1)", readonly=1).code == 164
 
@@ -198,6 +199,22 @@ def test_an_error_in_the_middle_is_told_at_the_end(front: Front) -> None:
     assert block.endswith(f" {tag}\r\n__exception__\r\n")
     reply = front.post("SELECT throwIf(number = 3000000, 'boom') FROM numbers(5000000) FORMAT TSV", wait_end_of_query=1)
     assert (reply.status, reply.code) == (500, 395)
+
+
+def test_a_long_answer_waits_for_its_end_on_disk(front: Front) -> None:
+    reply = front.post("SELECT * FROM numbers(3000000) FORMAT RowBinary", wait_end_of_query=1)
+    assert (reply.status, len(reply.body)) == (200, 24_000_000)
+    assert reply.summary["result_rows"] == 3_000_000
+    assert reply.body[:9] == bytes(8) + b"\x01"
+
+
+def test_a_slow_answer_begins_before_it_ends(front: Front) -> None:
+    """So an error after a while comes in the middle, even when little was sent."""
+    query = "SELECT sleepEachRow(0.02), throwIf(number = 20) FROM numbers(30) FORMAT TSV"
+    reply = front.post(query, max_block_size=1)
+    assert (reply.status, reply.text.count("0\t0\n")) == (200, 20)
+    assert "Code: 395." in reply.text
+    assert front.post(query, max_block_size=1, wait_end_of_query=1).status == 500
 
 
 def test_external_tables_and_form_fields(front: Front) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import subprocess
@@ -189,7 +190,5 @@ for name in ("k", "`k two`"):
 
 
 def _ignore_errors(work: Callable[[], object]) -> None:
-    try:
+    with contextlib.suppress(OSError):
         work()
-    except OSError:
-        pass

@@ -182,10 +182,10 @@ def test_a_port_in_use_names_its_holder(settings: Settings) -> None:
     assert "SLUICE_KAFKA_PORT" in caught.value.hint
 
 
-def test_a_format_that_was_killed_does_not_block_the_next_start(settings: Settings, started: list[Child]) -> None:
+def test_a_format_that_was_killed_does_not_block_the_next(settings: Settings) -> None:
     data = settings.state_dir / "kafka" / "data.formatting" / "__cluster_metadata-0"
     data.mkdir(parents=True)
     (data / "half.log").write_bytes(b"\0")
-    prepared, _ = start(settings, started)
+    prepared = broker.prepare(settings)
     assert storage.cluster_id(settings.state_dir / "kafka" / "data") == prepared.cluster_id
     assert not data.parent.exists()

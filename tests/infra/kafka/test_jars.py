@@ -37,6 +37,8 @@ class Repository:
             error = errors.pop(0) if errors else None
         work.mkdir(parents=True, exist_ok=True)
         path = work / f"{artifact}-{version}.jar"
+        if path.exists():  # as jgo does: what lies there is taken for a finished download
+            return path
         if error is not None:
             path.write_bytes(self.content[artifact][:10])  # what a broken connection leaves behind
             raise error

@@ -1,0 +1,32 @@
+"""What every test gets: one Hypothesis profile, and guards against failures that would otherwise go unseen."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+
+from core import failpoints
+
+# No deadline: the machines that run this are shared. Failing examples are printed to be pasted.
+hypothesis.settings.register_profile("sluice", deadline=None, max_examples=60, print_blob=True)
+hypothesis.settings.load_profile("sluice")
+
+
+@pytest.fixture(autouse=True)
+def _no_swallowed_failure(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fails a test in which a log record could not be written (logging prints that and goes on), and disarms what a
+    test armed.
+    """
+    swallowed: list[str] = []
+
+    def record_failure(_handler: logging.Handler, record: logging.LogRecord) -> None:
+        swallowed.append(f"{record.name}: {record.msg}: {sys.exc_info()[1]!r}")
+
+    monkeypatch.setattr(logging.Handler, "handleError", record_failure)
+    yield
+    failpoints.arm("")
+    assert not swallowed, f"log records that could not be written: {swallowed}"

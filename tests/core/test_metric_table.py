@@ -1,0 +1,56 @@
+"""The table of metrics: the type's names and the table's are one."""
+
+from __future__ import annotations
+
+import ast
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from core import metrics
+from core.metrics import METRICS, Metric, MetricName
+
+_ROOT = Path(__file__).parents[2]
+_MAKERS = {"counter": metrics.counter, "gauge": metrics.gauge, "histogram": metrics.histogram}
+
+
+def test_names_of_type_and_table_agree() -> None:
+    assert [metric.name for metric in METRICS] == list(get_args(MetricName))
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_a_row_follows_the_conventions(metric: Metric) -> None:
+    """https://prometheus.io/docs/practices/naming/"""
+    assert re.fullmatch(r"sluice_(collector|streams|sink)_[a-z_]+", metric.name)
+    assert metric.help.endswith(".")
+    kind: str = metric.kind
+    assert metric.name.endswith("_total") == (kind == "counter")
+    assert bool(metric.buckets) == (kind == "histogram")
+    assert all(one < two for one, two in pairwise(metric.buckets))
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_a_row_becomes_one_collector(metric: Metric) -> None:
+    made: Any = _MAKERS[metric.kind](metric.name)
+    assert type(made).__name__ == metric.kind.capitalize()
+    assert made is _MAKERS[metric.kind](metric.name)
+    assert made.describe()[0].documentation == metric.help
+
+
+def test_every_use_is_of_the_kind_that_the_table_says() -> None:
+    """The type checks names only: `counter` of a gauge would register two collectors under one name."""
+    kinds: dict[str, str] = {metric.name: metric.kind for metric in METRICS}
+    used: set[str] = set()
+    for room in ("collector", "streams", "sinks"):
+        for path in (_ROOT / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+                    called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                    name = node.args[0].value
+                    if called in _MAKERS and isinstance(name, str):
+                        assert kinds[name] == called, f"{path}:{node.lineno}"
+                        used.add(name)
+    assert {name for name in kinds if name.startswith(("sluice_streams", "sluice_sink"))} <= used
