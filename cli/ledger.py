@@ -82,7 +82,7 @@ class LedgerReader:
         if error is None:
             self._add(decode_outcome(message.value()))
             self._position[message.partition()] = message.offset() + 1
-        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (public constant)
+        elif error.code() == KafkaError._PARTITION_EOF:
             self._position[message.partition()] = message.offset()
         elif kafka.is_fatal(error):
             raise KafkaException(error)

@@ -52,9 +52,7 @@ class Runnable(Protocol):
 class Supervised:
     """One child. `fatal` is set once it is clear, before it was ever ready, that it will not come up."""
 
-    def __init__(
-        self, spec: ChildSpec, child: Runnable, *, clock: Clock, emit: Callable[[ChildEvent], None]
-    ) -> None:
+    def __init__(self, spec: ChildSpec, child: Runnable, *, clock: Clock, emit: Callable[[ChildEvent], None]) -> None:
         self.spec = spec
         self.fatal: SluiceError | None = None
         self._child = child

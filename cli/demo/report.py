@@ -16,6 +16,7 @@ from cli.endpoints import Endpoints
 from cli.importer.totals import Totals
 
 _SHOWN_ROWS = 5
+_COUNT = "SELECT count() FROM events"
 _FIRST_QUERY = "SELECT path, sum(views) AS views FROM pages_daily GROUP BY path ORDER BY views DESC LIMIT 5"
 
 
@@ -104,7 +105,7 @@ class Report:
         self._out.print(
             f"  SLUICE_STATE_DIR={shlex.quote(str(state))} .venv/bin/sluice query {shlex.quote(_FIRST_QUERY)}\n"
             f"  curl -u default:$(cat {state}/clickhouse.password) '{endpoints.clickhouse_url}/?database=sluice' "
-            f"-d {shlex.quote('SELECT count() FROM events')}",
+            f"-d {shlex.quote(_COUNT)}",
             markup=False,
             soft_wrap=True,
         )

@@ -1,8 +1,8 @@
 """The engine connection of one request: taken, set up as the request asks, and left as it was found.
 
 Order matters: the database first (unknown names then mean what the client means), then parameters and settings, then
-external tables (whose rows the settings help to read), and `readonly` last of all, because nothing can follow it. A request without a session has a
-connection of its own, so only sessions need the way back.
+external tables (whose rows the settings help to read), and `readonly` last of all, because nothing can follow it. A
+request without a session has a connection of its own, so only sessions need the way back.
 """
 
 from __future__ import annotations

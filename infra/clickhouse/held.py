@@ -13,7 +13,7 @@ _PIECE_BYTES: Final = 1 << 20
 
 class Held:
     def __init__(self, folder: Path) -> None:
-        self._file = tempfile.SpooledTemporaryFile(_MEMORY_BYTES, dir=folder)  # noqa: SIM115  closed by `close`
+        self._file = tempfile.SpooledTemporaryFile(_MEMORY_BYTES, dir=str(folder))  # noqa: SIM115  closed by `close`
         self._size = 0
 
     def __len__(self) -> int:

@@ -22,9 +22,7 @@ _META = "meta.properties"
 _TIMEOUT_S = 120
 
 
-def ensure_formatted(
-    data_dir: Path, *, command: Callable[[Path, str], tuple[str, ...]], env: Mapping[str, str]
-) -> str:
+def ensure_formatted(data_dir: Path, *, command: Callable[[Path, str], tuple[str, ...]], env: Mapping[str, str]) -> str:
     """Format `data_dir` unless it is; returns the cluster's id. `command(folder, cluster_id)` is the formatter's argv.
 
     Raises:

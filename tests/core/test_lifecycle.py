@@ -20,16 +20,19 @@ from core.errors import ExitCode
 from core.lifecycle import Lifecycle, Phase
 
 _PROGRAM = """
-import sys, time
+import sys, threading, time
 from core.lifecycle import Lifecycle
 from core.log import configure
 configure(process="child", form="json")
 life = Lifecycle("child")
+told = threading.Event()
 life.on_drain(lambda: print("draining", flush=True))
+life.on_drain(told.set)
 life.install_signal_handlers()
 life.ready()
 life.ready()
 life.wait_for_drain(30)
+told.wait(30)
 time.sleep(float(sys.argv[1]))
 life.stopped()
 print("done", flush=True)

@@ -1,4 +1,4 @@
-"""The whole stack, embedded, once for all tests here. Tests use tenants or visitors of their own, never counts of all."""
+"""The whole stack, embedded, once for all tests here. Tests use visitors of their own, never counts of all."""
 
 from __future__ import annotations
 

@@ -152,7 +152,9 @@ def test_rollups_equal_a_recount(client: Any) -> None:
         "SELECT sum(views) FROM pages_daily WHERE path = '/page/1'": (
             "SELECT count() FROM events WHERE path = '/page/1' AND event_type = 'page_view'"
         ),
-        "SELECT sum(views) FROM utm_daily": "SELECT count() FROM events WHERE utm_source != '' AND event_type = 'page_view'",
+        "SELECT sum(views) FROM utm_daily": (
+            "SELECT count() FROM events WHERE utm_source != '' AND event_type = 'page_view'"
+        ),
     }
     for rollup, recount in checks.items():
         while (answers := (client.server.scalar(rollup), client.server.scalar(recount)))[0] != answers[1]:

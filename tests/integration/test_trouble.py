@@ -27,13 +27,13 @@ def _environment(state: Path, **more: str) -> dict[str, str]:
     return kept | {"SLUICE_STATE_DIR": str(state), "PYTHONPATH": str(_ROOT)} | more
 
 
-def _sluice(*argv: str, state: Path, timeout: float = 90, **more: str) -> subprocess.CompletedProcess[str]:
+def _sluice(*argv: str, state: Path, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "cli", *argv],
         env=_environment(state, **more),
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=90,
         check=False,
     )
 

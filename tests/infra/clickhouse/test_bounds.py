@@ -21,8 +21,8 @@ LONG = "SELECT count() FROM numbers(100000000000) WHERE NOT ignore(sipHash64(num
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     options = {
-        "max_body_mib": 1, "max_inflated_mib": 2, "max_header_kib": 16, "max_buffered_mib": 1, "max_held_mib": 2, "max_concurrent": 2,
-        "queue_seconds": 0.3, "header_seconds": 0.5, "body_idle_seconds": 0.5, "send_seconds": 1.0,
+        "max_body_mib": 1, "max_inflated_mib": 2, "max_header_kib": 16, "max_buffered_mib": 1, "max_held_mib": 2,
+        "max_concurrent": 2, "queue_seconds": 0.3, "header_seconds": 0.5, "body_idle_seconds": 0.5, "send_seconds": 1.0,
     }  # fmt: skip
     with Front(tmp_path_factory.mktemp("small") / "data", options) as front:
         front.post("CREATE TABLE t (s String) ENGINE = MergeTree ORDER BY s")

@@ -91,7 +91,7 @@ def test_what_a_checkpoint_saw_stays_gone(make_front: Callable[..., Front], sett
     if settled_by == "a clean stop":
         assert front.stop() == 0
     else:
-        time.sleep(1.0)
+        time.sleep(0.7)
         front.kill()
     shutil.rmtree(part)
     front.start()

@@ -84,7 +84,7 @@ def test_sigterm_lets_a_running_statement_finish(make_front: Callable[..., Front
     front = make_front()
     front.start()
     replies: list[Reply] = []
-    asking = threading.Thread(target=lambda: replies.append(front.post("SELECT sleep(2), 'done'")))
+    asking = threading.Thread(target=lambda: replies.append(front.post("SELECT sleep(1.5), 'done'")))
     asking.start()
     eventually(lambda: front.value("SELECT count() FROM system.processes") == "2")
     assert front.stop() == exit_codes.OK

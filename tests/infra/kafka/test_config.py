@@ -55,9 +55,7 @@ def test_every_named_logger_has_a_level() -> None:
 
 def test_the_command_line(tmp_path: Path) -> None:
     class_path = [Path("/c/a.jar"), Path("/c/b.jar")]
-    argv = jvm.argv(
-        class_path, "kafka.Kafka", "x.properties", heap_mib=256, work_dir=tmp_path, logging=tmp_path / "l"
-    )
+    argv = jvm.argv(class_path, "kafka.Kafka", "x.properties", heap_mib=256, work_dir=tmp_path, logging=tmp_path / "l")
     assert "-Xmx256m" in argv
     assert argv[argv.index("-cp") + 1 :] == ("/c/a.jar:/c/b.jar", "kafka.Kafka", "x.properties")
 

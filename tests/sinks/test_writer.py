@@ -1,0 +1,271 @@
+"""Plan, insert, verify against a ClickHouse in memory that fails in every way the real one was seen to.
+
+Whatever happens, in the end each row is stored exactly once, or an error says that it is not.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import fastavro
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.errors import InvariantError, UnavailableError
+from schemas.registry import bundled
+from sinks.block import COLUMNS, Row
+from sinks.clickhouse import ServerError, UncertainError
+from sinks.plan import Plan, Source
+from sinks.writer import _MAX_ATTEMPTS, Block, Writer
+from tests.sinks.curated import rows
+
+SCHEMA = bundled().get("event", 1)
+DAY = "2023-11-14"
+PINNED = {"async_insert": "0", "insert_deduplicate": "1", "deduplicate_blocks_in_dependent_materialized_views": "1"}
+
+# What an insert may meet. "orphan": killed after the token was logged and before the part was renamed.
+FATES = ["ok", "refused connection", "lost request", "lost answer", "orphan", "busy", "busy but done"]
+
+
+@dataclass
+class FakeClickHouse:
+    """The table, its log of tokens, and the fate of the inserts to come."""
+
+    fates: list[str] = field(default_factory=list)
+    table: Counter[int] = field(default_factory=Counter)  # raw offset → rows
+    tokens: set[str] = field(default_factory=set)
+    inserts: list[tuple[str, list[int]]] = field(default_factory=list)
+
+    def insert(self, statement: str, body: bytes, *, settings: dict[str, str]) -> None:
+        assert statement == f"INSERT INTO events_log ({', '.join(COLUMNS)}) FORMAT Avro"
+        assert settings.items() >= PINNED.items()
+        token = settings["insert_deduplication_token"]
+        offsets = [record["raw_offset"] for record in fastavro.reader(io.BytesIO(body)) if isinstance(record, dict)]
+        self.inserts.append((token, offsets))
+        match self.fates.pop(0) if self.fates else "ok":
+            case "ok":
+                self._store(token, offsets)
+            case "refused connection":
+                raise UnavailableError("refused")
+            case "lost request":
+                raise UncertainError("reset")
+            case "lost answer":
+                self._store(token, offsets)
+                raise UncertainError("reset")
+            case "orphan":
+                self.tokens.add(token)
+                raise UncertainError("reset")
+            case "busy":
+                raise ServerError("Code: 252. Too many parts", number=252)
+            case "busy but done":
+                self._store(token, offsets)
+                raise ServerError("Code: 319. Unknown status of insert", number=319)
+            case "no":
+                raise ServerError("Code: 27. Cannot parse input", number=27)
+            case "swallow":
+                self.tokens.add(token)
+            case fate:
+                raise AssertionError(fate)
+
+    def _store(self, token: str, offsets: list[int]) -> None:
+        if token not in self.tokens:
+            self.tokens.add(token)
+            self.table.update(offsets)
+
+    def _found(self, bounds: dict[str, Any]) -> list[int]:
+        assert (bounds["day"], bounds["partition"]) == (DAY, 3)
+        return [o for o in self.table.elements() if bounds["first"] <= o <= bounds["last"]]
+
+    def scalar(self, sql: str, **bounds: str | int) -> int:
+        assert sql.startswith("SELECT count() FROM events_log WHERE ")
+        return len(self._found(bounds))
+
+    def rows(self, sql: str, **bounds: str | int) -> list[list[int]]:
+        assert sql.startswith("SELECT raw_offset FROM events_log WHERE ")
+        return [[offset] for offset in self._found(bounds)]
+
+
+@dataclass
+class Sink:
+    """A writer and its commits. `write` tries as the worker does; `restart` forgets all but the committed plan."""
+
+    server: FakeClickHouse
+    lines: list[Row]
+    committed: Plan | None = None
+    refuse_commits: int = 0
+
+    def __post_init__(self) -> None:
+        self.writer = Writer(self.server, Source("c", "t"), commit_plan=self.commit_plan)  # type: ignore[arg-type] # a fake
+        self.committed = self.committed or Plan(self.lines[0].offset, self.lines[-1].offset, len(self.lines))
+        self.block = Block(3, self.lines, self.committed, uncertain=False)
+
+    def commit_plan(self, partition: int, plan: Plan) -> None:
+        assert partition == 3
+        if self.refuse_commits:
+            self.refuse_commits -= 1
+            raise UnavailableError("no")
+        self.committed = plan
+
+    def restart(self) -> None:
+        assert self.committed is not None
+        self.block = Block(3, self.lines, self.committed, uncertain=True)
+
+    def write(self) -> bool:
+        try:
+            self.writer.write(self.block)
+        except UnavailableError:
+            return False
+        return True
+
+    def write_until_done(self) -> None:
+        for _ in range(20):
+            if self.write():
+                return
+        raise AssertionError("never done")
+
+
+LINES = rows(100, 3)
+ONCE = {row.offset * 10: 1 for row in LINES}
+
+
+def test_a_certain_success_needs_one_insert_and_no_count() -> None:
+    sink = Sink(FakeClickHouse(), LINES)
+    sink.server.scalar = None  # type: ignore[assignment, method-assign] # any count would fail
+    assert sink.write()
+    assert sink.server.table == ONCE
+    assert [token for token, _ in sink.server.inserts] == ["c:t:3:100:102:events_log:1"]
+    assert not sink.block.uncertain
+
+
+@pytest.mark.parametrize("fate", ["refused connection", "lost request", "lost answer", "busy", "busy but done"])
+def test_a_doubtful_insert_is_repeated_under_its_token(fate: str) -> None:
+    sink = Sink(FakeClickHouse([fate]), LINES)
+    assert not sink.write()
+    assert sink.block.uncertain
+    assert sink.write()
+    assert sink.server.table == ONCE
+    assert len({token for token, _ in sink.server.inserts}) == 1
+    assert sink.committed == Plan(100, 102, 3, 1)
+
+
+def test_a_dead_token_is_found_out_by_counting() -> None:
+    """The engine logged the token, then was killed before the part appeared: the repeat is "already inserted"."""
+    sink = Sink(FakeClickHouse(["orphan"]), LINES)
+    assert not sink.write()
+    assert sink.write()
+    assert sink.server.table == ONCE
+    assert sink.committed == Plan(100, 102, 3, 2), "the next attempt is committed before it is sent"
+    assert [token[-1] for token, _ in sink.server.inserts] == ["1", "1", "2"]
+
+
+def test_the_next_attempt_is_not_sent_before_its_plan_is_committed() -> None:
+    sink = Sink(FakeClickHouse(["orphan"]), LINES, refuse_commits=1)
+    assert not sink.write()
+    assert not sink.write()
+    assert [token[-1] for token, _ in sink.server.inserts] == ["1", "1"]
+    assert sink.block.plan.attempt == 1
+    assert sink.write()
+    assert sink.server.table == ONCE
+
+
+@pytest.mark.parametrize("fate", FATES)
+def test_a_restart_at_any_point_ends_in_each_row_once(fate: str) -> None:
+    sink = Sink(FakeClickHouse([fate]), LINES)
+    sink.write()
+    sink.restart()
+    sink.write_until_done()
+    assert sink.server.table == ONCE
+
+
+def test_a_frozen_sender_that_wakes_up_adds_nothing() -> None:
+    sink = Sink(FakeClickHouse(["lost request"]), LINES)
+    assert not sink.write()
+    assert sink.write()
+    token, offsets = sink.server.inserts[0]
+    sink.server._store(token, offsets)
+    assert sink.server.table == ONCE
+
+
+def test_what_the_server_refuses_is_raised_and_not_repeated() -> None:
+    sink = Sink(FakeClickHouse(["no"]), LINES)
+    with pytest.raises(ServerError):
+        sink.write()
+    assert len(sink.server.inserts) == 1
+    assert not sink.server.table
+
+
+@pytest.mark.parametrize("present", [[1000], [1010], [1000, 1020]])
+def test_only_what_is_missing_is_added(present: list[int]) -> None:
+    server = FakeClickHouse(table=Counter(present), tokens={"c:t:3:100:102:events_log:1"})
+    sink = Sink(server, LINES)
+    sink.restart()
+    assert sink.write()
+    assert server.table == ONCE
+    assert server.inserts[-1] == ("c:t:3:100:102:events_log:2", [o for o in ONCE if o not in present])
+
+
+def test_more_rows_than_were_sent_are_an_error() -> None:
+    sink = Sink(FakeClickHouse(table=Counter({1000: 2})), LINES)
+    sink.restart()
+    with pytest.raises(InvariantError, match="5 rows are stored where 3 were sent"):
+        sink.write()
+
+
+def test_a_server_that_loses_what_it_acknowledges_is_an_error() -> None:
+    sink = Sink(FakeClickHouse(["swallow"] * 50), LINES)
+    sink.restart()
+    with pytest.raises(InvariantError, match="are not there"):
+        sink.write()
+    assert len(sink.server.inserts) == _MAX_ATTEMPTS
+    assert not sink.server.table
+
+
+def test_other_blocks_rows_are_not_counted() -> None:
+    sink = Sink(FakeClickHouse(["orphan"], table=Counter([990, 1030])), LINES)
+    sink.write_until_done()
+    assert sink.server.table == ONCE | {990: 1, 1030: 1}
+
+
+@given(
+    fates=st.lists(st.sampled_from(FATES), max_size=8),
+    restarts=st.sets(st.integers(0, 10)),
+    refused=st.integers(0, 2),
+    count=st.integers(1, 4),
+)
+@settings(max_examples=300)
+def test_each_row_is_stored_once_whatever_happens(
+    fates: list[str], restarts: set[int], refused: int, count: int
+) -> None:
+    lines = rows(100, count)
+    sink = Sink(FakeClickHouse(list(fates)), lines, refuse_commits=refused)
+    for turn in range(30):
+        try:
+            if sink.write() and turn not in restarts:
+                break
+        except InvariantError:
+            assert fates.count("orphan") >= _MAX_ATTEMPTS - 1, "only a server that keeps losing parts ends the sink"
+            assert max(sink.server.table.values(), default=1) == 1
+            return
+        if turn in restarts:
+            sink.restart()
+    else:
+        raise AssertionError("never done")
+    assert sink.server.table == {row.offset * 10: 1 for row in lines}
+
+
+@given(st.lists(st.sampled_from(FATES), max_size=6), st.sets(st.sampled_from([1000, 1010, 1020])), st.booleans())
+@settings(max_examples=300)
+def test_rows_present_in_part_end_exact_or_in_an_error(fates: list[str], present: set[int], logged: bool) -> None:
+    tokens = {"c:t:3:100:102:events_log:1"} if logged else set()
+    server = FakeClickHouse(list(fates), table=Counter(present), tokens=tokens)
+    sink = Sink(server, LINES)
+    sink.restart()
+    try:
+        sink.write_until_done()
+    except InvariantError:
+        return
+    assert server.table == ONCE
