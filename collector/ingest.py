@@ -29,6 +29,7 @@ from collector.publisher import Failure, Publisher
 from collector.verdicts import Verdict, rejected
 from core import metrics
 from core.clock import Clock
+from core.failpoints import hit
 from core.ids import IdSource
 from core.log import get_logger
 from core.settings import Settings
@@ -116,7 +117,9 @@ class Collect:
 
     async def _publish(self, judged: Judged) -> None:
         started = self._clock.monotonic()
+        hit("collector.before_publish")
         failed = await self._publisher.publish(judged.records)
+        hit("collector.after_publish")
         self._publish_seconds.observe(self._clock.monotonic() - started)
         for at, failure in failed.items():
             index = judged.positions[at]

@@ -20,9 +20,10 @@ from collector.app import create_app
 from collector.body import BODY_DEADLINE_S
 from collector.connection import Connection
 from collector.kafka import KafkaPublisher
+from core import failpoints
 from core.errors import ConfigError, PortInUseError
 from core.lifecycle import Lifecycle
-from core.log import get_logger
+from core.log import configure, get_logger
 from core.settings import Settings
 
 log = get_logger(__name__)
@@ -40,6 +41,8 @@ def run(settings: Settings) -> None:
         PortInUseError: something else listens on the port.
         ConfigError: no Kafka is named, or the address is none of this machine.
     """
+    configure(process="collector", level=settings.log_level, form=settings.log_format)
+    failpoints.arm(settings.failpoint, state_dir=settings.state_dir)
     lifecycle = Lifecycle("collector")
     listener = _bind(settings.collector_host, settings.collector_port)
     lifecycle.install_signal_handlers()

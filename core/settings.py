@@ -39,7 +39,7 @@ class Settings:
     )
     log_level: str = _setting("info", help="Least severe level that is logged: debug, info, warning, error.")
     log_format: str = _setting("auto", help="json, text, or auto: text on a terminal, JSON lines elsewhere.")
-    failpoint: str = _setting("", help="For fault tests: `name:kill` or `name:stop`, several separated by commas.")
+    failpoint: str = _setting("", help="For fault tests: `name:kill@3` or `name:stop`, several by commas.")
 
     # Kafka
     kafka_bootstrap: str = _setting("", help="host:port list of a Kafka to use; empty starts the embedded one.")

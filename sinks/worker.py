@@ -247,7 +247,7 @@ def run(settings: Settings) -> None:
     """Run a sink until SIGTERM."""
     lifecycle = Lifecycle("sink")
     configure(process="sink", level=settings.log_level, form=settings.log_format)
-    failpoints.arm(settings.failpoint)
+    failpoints.arm(settings.failpoint, state_dir=settings.state_dir)
     lifecycle.install_signal_handlers()
     metrics.serve(settings.metrics_port)
     SinkWorker(settings, lifecycle).run()

@@ -28,8 +28,8 @@ class StreamWorker(faust.Worker):
 
 def run(settings: Settings) -> NoReturn:
     """Run a worker until it is told to stop; ends in SystemExit with the exit code."""
-    failpoints.arm(settings.failpoint)
     settings.state_dir.mkdir(parents=True, exist_ok=True)  # Faust makes its own folder, not the one above
+    failpoints.arm(settings.failpoint, state_dir=settings.state_dir)
     metrics.serve(settings.metrics_port)
     lifecycle = Lifecycle("streams")
     worker = StreamWorker(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -28,5 +29,5 @@ def _no_swallowed_failure(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(logging.Handler, "handleError", record_failure)
     yield
-    failpoints.arm("")
+    failpoints.arm("", state_dir=Path())
     assert not swallowed, f"log records that could not be written: {swallowed}"
