@@ -31,3 +31,15 @@ def _no_swallowed_failure(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     failpoints.arm("", state_dir=Path())
     assert not swallowed, f"log records that could not be written: {swallowed}"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="Run the long fault and soak profiles too.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        skip = pytest.mark.skip(reason="a long profile: run with --long")
+        for item in items:
+            if "long" in item.keywords:
+                item.add_marker(skip)

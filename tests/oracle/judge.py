@@ -35,24 +35,35 @@ ROLLUPS = {
     ),
     "page_views_daily": (
         "SELECT toString(day), tenant, views, visitors, sessions FROM page_views_daily ORDER BY 1, 2",
-        "SELECT toString(toDate(occurred_at)), tenant, count(), uniqExact(visitor_id), uniqExact(session_id) "
-        "FROM events WHERE event_type = 'page_view' GROUP BY 1, 2 ORDER BY 1, 2",
+        (
+            "SELECT toString(toDate(occurred_at)), tenant, count(), uniqExact(visitor_id), uniqExact(session_id) "
+            "FROM events WHERE event_type = 'page_view' GROUP BY 1, 2 ORDER BY 1, 2"
+        ),
     ),
     "pages_daily": (
         "SELECT toString(day), path, views, visitors FROM pages_daily ORDER BY 1, 2",
-        "SELECT toString(toDate(occurred_at)), path, count(), uniqExact(visitor_id) "
-        "FROM events WHERE event_type = 'page_view' GROUP BY 1, 2 ORDER BY 1, 2",
+        (
+            "SELECT toString(toDate(occurred_at)), path, count(), uniqExact(visitor_id) "
+            "FROM events WHERE event_type = 'page_view' GROUP BY 1, 2 ORDER BY 1, 2"
+        ),
     ),
     "referrers_daily": (
         "SELECT toString(day), referrer_host, views, visitors FROM referrers_daily ORDER BY 1, 2",
-        "SELECT toString(toDate(occurred_at)), referrer_host, count(), uniqExact(visitor_id) "
-        "FROM events WHERE event_type = 'page_view' AND referrer_host != '' GROUP BY 1, 2 ORDER BY 1, 2",
+        (
+            "SELECT toString(toDate(occurred_at)), referrer_host, count(), uniqExact(visitor_id) "
+            "FROM events WHERE event_type = 'page_view' AND referrer_host != '' GROUP BY 1, 2 ORDER BY 1, 2"
+        ),
     ),
     "utm_daily": (
-        "SELECT toString(day), utm_source, utm_medium, utm_campaign, views, visitors FROM utm_daily ORDER BY 1, 2, 3, 4",
-        "SELECT toString(toDate(occurred_at)), utm_source, utm_medium, utm_campaign, count(), uniqExact(visitor_id) "
-        "FROM events WHERE event_type = 'page_view' AND concat(utm_source, utm_medium, utm_campaign) != '' "
-        "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
+        (
+            "SELECT toString(day), utm_source, utm_medium, utm_campaign, views, visitors "
+            "FROM utm_daily ORDER BY 1, 2, 3, 4"
+        ),
+        (
+            "SELECT toString(toDate(occurred_at)), utm_source, utm_medium, utm_campaign, count(), uniqExact(visitor_id) "
+            "FROM events WHERE event_type = 'page_view' AND concat(utm_source, utm_medium, utm_campaign) != '' "
+            "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
+        ),
     ),
 }
 _FRESH_TIMEOUT_S = 30.0
@@ -195,7 +206,7 @@ class Judge:
         deadline = time.monotonic() + _FRESH_TIMEOUT_S
         status = 0
         while time.monotonic() < deadline:
-            if status != 200:  # noqa: PLR2004
+            if status != 200:
                 status = _post(f"{url}/api/v1/tracking/collect/", body, key)
             if self._server.scalar("SELECT count() FROM events WHERE event_id = {id:String}", id=event_id):
                 return
@@ -214,7 +225,12 @@ class Judge:
 def _post(url: str, body: dict[str, Any], key: str) -> int:
     try:
         answer = urllib3.request(
-            "POST", url, body=msgspec.json.encode(body), headers={"Authorization": f"Bearer {key}"}, retries=False, timeout=10
+            "POST",
+            url,
+            body=msgspec.json.encode(body),
+            headers={"Authorization": f"Bearer {key}"},
+            retries=False,
+            timeout=10,
         )
     except urllib3.exceptions.HTTPError:
         return 0

@@ -11,7 +11,13 @@ _SHOWN = 5
 
 
 def render(
-    verdict: Verdict, obligations: Obligations, *, seed: int, faults: Mapping[str, int], log: Iterable[str] = (), seconds: float
+    verdict: Verdict,
+    obligations: Obligations,
+    *,
+    seed: int,
+    faults: Mapping[str, int],
+    log: Iterable[str] = (),
+    seconds: float,
 ) -> str:
     lines = [
         f"oracle: seed {seed}, {seconds:.0f} s",

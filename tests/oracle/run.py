@@ -25,6 +25,7 @@ def run(
     lanes: int = 4,
     batch: int = 100,
     timeout_s: float = 300.0,
+    patience_s: float = 90.0,
     meanwhile: Callable[[], None] | None = None,
 ) -> tuple[Verdict, str]:
     """Returns the verdict and the report. Never raises for a broken promise: that is the verdict's to say."""
@@ -40,7 +41,7 @@ def run(
     if chaos is not None:
         chaos.join(timeout_s=timeout_s)
     wait_until_ready(stack, timeout_s=60.0)
-    verdict = Judge(stack.settings, workload, sender.obligations).judge(url=url, key=key)
+    verdict = Judge(stack.settings, workload, sender.obligations).judge(url=url, key=key, patience_s=patience_s)
     report = render(
         verdict,
         sender.obligations,

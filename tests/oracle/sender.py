@@ -76,7 +76,7 @@ class Sender:
                 started = time.monotonic()
                 self._deliver(pool, batch, random.Random(number))
                 time.sleep(max(0.0, self._pause_s - (time.monotonic() - started)))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (raised by `join`)
             self._failure = error
 
     def _deliver(self, pool: urllib3.PoolManager, batch: list[Issued], random_: random.Random) -> None:

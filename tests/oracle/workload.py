@@ -16,7 +16,13 @@ import msgspec
 _SPACE = uuid.UUID("7f1c7a9e-2f43-4c43-9a57-0f4b6c1d9e10")
 _TEXTS = ("plain", "Grüße", "日本語", 'quote " and \\ backslash', "line\nbreak\ttab", "🙂", "NUL \x00 inside", "")
 _PATHS = ("/", "/pricing", "/docs/start", "/blog/exactly-once", "/shop/p/1", "/shop/p/2")
-_CAMPAIGNS = ("", "", "", "?utm_source=mail&utm_medium=news&utm_campaign=may", "?utm_source=ads&utm_campaign=june%20sale")
+_CAMPAIGNS = (
+    "",
+    "",
+    "",
+    "?utm_source=mail&utm_medium=news&utm_campaign=may",
+    "?utm_source=ads&utm_campaign=june%20sale",
+)
 _REFERRERS = ("", "https://search.example/?q=x", "https://news.example/a", "https://shop.example/")
 _FIRST_MS = 1_780_000_000_000
 

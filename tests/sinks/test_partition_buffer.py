@@ -160,7 +160,7 @@ def test_one_row_larger_than_a_block_still_goes() -> None:
 
 
 def test_what_is_stored_already_is_skipped() -> None:
-    buffer = PartitionBuffer(0, 0, stored_up_to=15)
+    buffer = PartitionBuffer(0, 0, stored_up_to=10)
     for record in rows(0, 3):  # raw offsets 0, 10, 20
         buffer.add(record, now=0)
     assert [r.offset for r in buffer.waiting] == [2]
