@@ -20,7 +20,7 @@ from core.clock import Clock, SystemClock
 from core.lifecycle import die
 from core.log import get_logger
 from core.settings import Settings
-from core.topics import MAX_MESSAGE_BYTES, Topics
+from core.topics import MAX_RAW_MESSAGE_BYTES, Topics
 
 log = get_logger(__name__)
 
@@ -81,7 +81,7 @@ class KafkaPublisher:
             kafka.producer(settings)
             | {
                 "linger.ms": LINGER_MS,
-                "message.max.bytes": MAX_MESSAGE_BYTES,
+                "message.max.bytes": MAX_RAW_MESSAGE_BYTES,
                 "queue.buffering.max.kbytes": QUEUE_KIB,
                 # Nobody waits for a report any longer, so nothing is to be sent any more.
                 "message.timeout.ms": settings.collector_ack_timeout_ms,

@@ -22,11 +22,27 @@ _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
 
-def _setting(default: Any, /, *, help: str, unit: str = "", secret: bool = False, minimum: float | None = None) -> Any:  # noqa: A002
-    # Not in the repr, which ends up in logs and tracebacks.
-    return field(
-        default=default, repr=not secret, metadata={"help": help, "unit": unit, "secret": secret, "minimum": minimum}
-    )
+def _setting(
+    default: Any,
+    /,
+    *,
+    help: str,  # noqa: A002 (what it is called everywhere)
+    unit: str = "",
+    secret: bool = False,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    metadata = {
+        "help": f"{help} One of: {', '.join(filter(None, choices))}." if choices else help,
+        "unit": unit,
+        "secret": secret,
+        "minimum": minimum,
+        "maximum": maximum,
+        "choices": choices,
+    }
+    # A secret is not in the repr, which ends up in logs and tracebacks.
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,16 +53,24 @@ class Settings:
     state_dir: Path = _setting(  # noqa: RUF009 (a path is immutable)
         Path(".sluice"), help="Folder of the embedded engines' data, logs, keys and locks."
     )
-    log_level: str = _setting("info", help="Least severe level that is logged: debug, info, warning, error.")
-    log_format: str = _setting("auto", help="json, text, or auto: text on a terminal, JSON lines elsewhere.")
+    log_level: str = _setting(
+        "info", help="Least severe level that is logged.", choices=("debug", "info", "warning", "error")
+    )
+    log_format: str = _setting(
+        "auto", help="auto is text on a terminal and JSON lines elsewhere.", choices=("auto", "json", "text")
+    )
     failpoint: str = _setting("", help="For fault tests: `name:kill@3` or `name:stop`, several by commas.")
 
     # Kafka
     kafka_bootstrap: str = _setting("", help="host:port list of a Kafka to use; empty starts the embedded one.")
     kafka_port: int = _setting(0, help="Port of the embedded Kafka; 0 picks a free one and keeps it.", minimum=0)
     kafka_heap_mib: int = _setting(384, unit="MiB", help="Java heap of the embedded Kafka.", minimum=128)
-    kafka_security_protocol: str = _setting("PLAINTEXT", help="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.")
-    kafka_sasl_mechanism: str = _setting("", help="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.")
+    kafka_security_protocol: str = _setting(
+        "PLAINTEXT", help="How Kafka is spoken to.", choices=("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+    )
+    kafka_sasl_mechanism: str = _setting(
+        "", help="Empty where SASL is not used.", choices=("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+    )
     kafka_sasl_username: str = _setting("", help="User of SASL.")
     kafka_sasl_password: str = _setting("", secret=True, help="Password of SASL.")
     kafka_ssl_ca_file: str = _setting("", help="PEM file of the authorities that may sign Kafka's certificate.")
@@ -100,7 +124,12 @@ class Settings:
 
     # Streams
     streams_batch_events: int = _setting(
-        10_000, unit="events", help="Most events in one stream transaction.", minimum=1
+        # More, and a batch's outcome record outgrows a Kafka message.
+        10_000,
+        unit="events",
+        help="Most events in one stream transaction.",
+        minimum=1,
+        maximum=50_000,
     )
     streams_worker_id: str = _setting("0", help="Stable name of this worker among its group (static membership).")
     streams_web_port: int = _setting(0, help="Port of the stream worker's Faust web server; 0 turns it off.", minimum=0)
@@ -141,7 +170,7 @@ class Settings:
                 raise ConfigError(f"{name} is not a setting of Sluice", hint=_nearest(name, [*known]))
             if f.name in values:
                 raise ConfigError(f"{base} and {name} are both set", hint="Set one of them.")
-            values[f.name] = _parse(f.type, text, name, f.metadata["minimum"])
+            values[f.name] = _parse(f.type, text, name, f.metadata)
         return cls(**values)
 
     def to_env(self) -> dict[str, str]:
@@ -207,14 +236,19 @@ _PARSERS: dict[str, tuple[Callable[[str], Any], str]] = {
 }
 
 
-def _parse(type_: Any, text: str, name: str, minimum: float | None) -> Any:
+def _parse(type_: Any, text: str, name: str, metadata: Mapping[str, Any]) -> Any:
     parser, form = _PARSERS[str(type_)]
     try:
         value = parser(text.strip())
     except ValueError:
         raise ConfigError(f"{name} must be {form}, not {text!r}") from None
-    if minimum is not None and value < minimum:
-        raise ConfigError(f"{name} must be at least {minimum:g}, not {text!r}")
+    low, high, choices = metadata["minimum"], metadata["maximum"], metadata["choices"]
+    if low is not None and value < low:
+        raise ConfigError(f"{name} must be at least {low:g}, not {text!r}")
+    if high is not None and value > high:
+        raise ConfigError(f"{name} must be at most {high:g}, not {text!r}")
+    if choices and value not in choices:
+        raise ConfigError(f"{name} must be one of {', '.join(filter(None, choices))}, not {text!r}")
     return value
 
 

@@ -8,7 +8,9 @@ from core.settings import Settings
 
 _HOUR_MS = 3_600_000
 # Kafka's own default leaves no room for a 1 MiB event in its envelope.
-MAX_MESSAGE_BYTES = 2 * 1024 * 1024
+MAX_RAW_MESSAGE_BYTES = 2 * 1024 * 1024
+# A dead letter holds a raw record and more.
+MAX_MESSAGE_BYTES = 2 * MAX_RAW_MESSAGE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,11 @@ def declared(settings: Settings) -> list[Topic]:
         "min.insync.replicas": str(max(1, settings.replication_factor - 1)),
     }
     # Windows are asked for by arrival time, so the broker's clock stamps raw records.
-    raw = base | {"retention.ms": raw_ms, "message.timestamp.type": "LogAppendTime"}
+    raw = base | {
+        "retention.ms": raw_ms,
+        "max.message.bytes": str(MAX_RAW_MESSAGE_BYTES),
+        "message.timestamp.type": "LogAppendTime",
+    }
     # Derived records carry the arrival time of their raw record.
     derived = base | {"retention.ms": derived_ms, "message.timestamp.type": "CreateTime"}
     per_partition = [

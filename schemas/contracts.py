@@ -43,11 +43,16 @@ class Contract:
             raise ContractError([from_decode_error(error, root="$.properties")]) from error
 
 
+class _AnyObject(msgspec.Struct):
+    """What contexts are until they have contracts of their own."""
+
+
 class Contracts:
     """Finds the contract an event names, and decodes its payload."""
 
     def __init__(self, registry: Registry) -> None:
         self._tracked = msgspec.json.Decoder(struct_type(registry.get("tracked_event", 1).source))
+        self._context = msgspec.json.Decoder(_AnyObject)
         self._by_subject: dict[str, dict[int, Contract]] = {}
         for subject in registry.subjects():
             if subject not in SYSTEM_SUBJECTS:
@@ -69,15 +74,19 @@ class Contracts:
         return found
 
     def decode(self, payload: bytes) -> Any:
-        """The payload as a TrackedEvent struct.
+        """The payload as a TrackedEvent struct. Its properties are the event's own contract's to judge.
 
         Raises:
-            ContractError: the payload is not the JSON of a TrackedEvent.
+            ContractError: the payload is not the JSON of a TrackedEvent, or its context is no object.
         """
+        root = "$"
         try:
-            return self._tracked.decode(payload)
+            event: Any = self._tracked.decode(payload)
+            root = "$.context"
+            self._context.decode(event.context)
         except DECODE_ERRORS as error:
-            raise ContractError([from_decode_error(error)]) from error
+            raise ContractError([from_decode_error(error, root=root)]) from error
+        return event
 
 
 def _contract(registry: Registry, subject: str, version: int) -> Contract:

@@ -5,6 +5,7 @@ migrate.py     numbered SQL under migrations/, applied in order
 plan.py        what is about to be inserted, kept in the offset commit's metadata
 block.py       curated records → one Avro block, bytes passed through
 writer.py      plan, insert, verify: one block
-partition.py   rows of one partition, waiting and in hand
+rollups.py     completes rollups after an insert in doubt
+    partition.py   rows of one partition, waiting and in hand
 worker.py      the consumer loop
 """

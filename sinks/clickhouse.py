@@ -119,12 +119,15 @@ class ClickHouse:
         data: bytes = answer.data
         if answer.status == 200 and "X-ClickHouse-Exception-Code" not in answer.headers:
             return data
-        raise _error(answer.status, data.decode(errors="replace"))
+        raise _error(
+            answer.status, answer.headers.get("X-ClickHouse-Exception-Code", ""), data.decode(errors="replace")
+        )
 
 
-def _error(status: int, text: str) -> UnavailableError | ServerError:
-    found = _CODE.search(text)
+def _error(status: int, number: str, text: str) -> UnavailableError | ServerError:
+    """A code in the text alone is believed at the start of it only: proxies write pages of their own."""
+    found = _CODE.match(text)
     message = text.strip()[:2_000] or f"HTTP {status}"
-    if found is None:
+    if not number.isdecimal() and found is None:
         return UncertainError(f"ClickHouse answered HTTP {status}: {message}")
-    return ServerError(message, number=int(found[1]))
+    return ServerError(message, number=int(number) if number.isdecimal() else int(found[1] if found else 0))

@@ -24,6 +24,7 @@ from sinks.block import Row
 from sinks.clickhouse import ClickHouse
 from sinks.partition import PartitionBuffer
 from sinks.plan import Plan, Source
+from sinks.rollups import RollupHealer
 from sinks.writer import Writer
 
 log = get_logger(__name__)
@@ -57,7 +58,13 @@ class SinkWorker:
 
     def run(self) -> None:
         """Run until told to drain."""
-        writer = Writer(self._server, self._identify_source(), commit_plan=self._commit_plan)
+        healer = RollupHealer(self._server)
+        writer = Writer(
+            self._server,
+            self._identify_source(),
+            commit_plan=self._commit_plan,
+            heal_rollups=lambda bounds, token: healer.heal(bounds, token=token),
+        )
         self._consumer.subscribe(
             [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )

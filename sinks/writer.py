@@ -9,6 +9,7 @@ The plan is committed before this is called. Then, in this order:
    "already inserted" although nothing is there. So a repeat's answer is no proof; the count is.
 4. Only if rows are missing: their token is dead. Commit the next attempt's plan, insert what is missing under its
    token, and count again.
+5. Compare the day's rollups with the base, and complete those that are short by this block (`rollups`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from core.metrics import counter, histogram
 from sinks.block import COLUMNS, Row, container, raw_offset
 from sinks.clickhouse import ClickHouse, ServerError
 from sinks.plan import Plan, Source
+from sinks.rollups import BLOCK, Bounds
 
 log = get_logger(__name__)
 
@@ -54,6 +56,7 @@ class Block:
     rows: Sequence[Row]
     plan: Plan
     uncertain: bool  # the plan's token may already have been sent
+    sent: Sequence[Row] | None = None  # what this process last sent under it
 
     @property
     def arrival_day(self) -> str:
@@ -63,10 +66,18 @@ class Block:
 class Writer:
     """Writes blocks of one source. `commit_plan(partition, plan)` must return only when the plan is committed."""
 
-    def __init__(self, server: ClickHouse, source: Source, *, commit_plan: Callable[[int, Plan], None]) -> None:
+    def __init__(
+        self,
+        server: ClickHouse,
+        source: Source,
+        *,
+        commit_plan: Callable[[int, Plan], None],
+        heal_rollups: Callable[[Bounds, str], object],
+    ) -> None:
         self._server = server
         self._source = source
         self._commit_plan = commit_plan
+        self._heal_rollups = heal_rollups
 
     def write(self, block: Block) -> None:
         """Store `block`. Call again with the same block after UnavailableError: it continues where it was.
@@ -80,8 +91,10 @@ class Writer:
             self._insert(block, block.rows)
             hit("sink.after_insert")
             return
-        self._insert(block, block.rows)
-        hit("sink.after_insert")
+        repeated = self._to_repeat(block)
+        if repeated:
+            self._insert(block, repeated)
+            hit("sink.after_insert")
         while missing := self._missing(block):
             if block.plan.attempt >= _MAX_ATTEMPTS:
                 raise InvariantError(
@@ -93,14 +106,29 @@ class Writer:
             self._commit_plan(block.partition, plan)
             block.plan = plan
             self._insert(block, missing)
+        self._heal_rollups(self._bounds(block), self._token(block))
         hit("sink.after_verify")
 
+    def _to_repeat(self, block: Block) -> Sequence[Row]:
+        """What the plan's token was sent with: the same token with other rows would drop these silently.
+
+        A first attempt carries the whole block. A later one, found at a restart, carried what was missing then, which
+        is known only where everything is missing still.
+        """
+        if block.sent is not None:
+            return block.sent
+        if block.plan.attempt == 1:
+            return block.rows
+        missing = self._missing(block)
+        return missing if len(missing) == len(block.rows) else ()
+
+    def _token(self, block: Block) -> str:
+        return self._source.token(block.partition, block.plan, _TABLE)
+
     def _insert(self, block: Block, rows: Sequence[Row]) -> None:
-        settings = _SETTINGS | {
-            "insert_deduplication_token": self._source.token(block.partition, block.plan, _TABLE),
-        }
+        settings = _SETTINGS | {"insert_deduplication_token": self._token(block)}
         again, started = block.uncertain, time.monotonic()
-        block.uncertain = True
+        block.uncertain, block.sent = True, rows
         try:
             self._server.insert(_INSERT, container(rows), settings=settings)
         except ServerError as error:
@@ -116,18 +144,9 @@ class Writer:
 
     def _missing(self, block: Block) -> list[Row]:
         """Rows of the block that the base does not hold."""
-        bounds: dict[str, str | int] = {
-            "day": block.arrival_day,
-            "partition": block.partition,
-            "first": raw_offset(block.rows[0]),
-            "last": raw_offset(block.rows[-1]),
-        }
-        where = (
-            "arrival_day = {day:Date} AND generation = 0 AND raw_partition = {partition:UInt32} "
-            "AND raw_offset BETWEEN {first:UInt64} AND {last:UInt64}"
-        )
-        # `where` is a constant of ours; values are bound by the server.
-        stored = self._server.scalar(f"SELECT count() FROM {_TABLE} WHERE {where}", **bounds)  # noqa: S608
+        bounds = self._bounds(block)
+        # The condition is a constant of ours; values are bound by the server.
+        stored = self._server.scalar(f"SELECT count() FROM {_TABLE} WHERE {BLOCK}", **bounds)  # noqa: S608
         if stored > len(block.rows):
             raise InvariantError(
                 f"partition {block.partition}, plan {block.plan}: "
@@ -135,6 +154,14 @@ class Writer:
             )
         if stored == len(block.rows):
             return []
-        have_sql = f"SELECT raw_offset FROM {_TABLE} WHERE {where}"  # noqa: S608
+        have_sql = f"SELECT raw_offset FROM {_TABLE} WHERE {BLOCK}"  # noqa: S608
         have = {offset for (offset,) in self._server.rows(have_sql, **bounds)}
         return [row for row in block.rows if raw_offset(row) not in have]
+
+    def _bounds(self, block: Block) -> Bounds:
+        return {
+            "day": block.arrival_day,
+            "partition": block.partition,
+            "first": raw_offset(block.rows[0]),
+            "last": raw_offset(block.rows[-1]),
+        }

@@ -15,7 +15,7 @@ from collector.kafka import IDLE_POLL_S, KafkaPublisher
 from collector.publisher import Failure, Record
 from core.clock import ManualClock
 from core.settings import Settings
-from core.topics import MAX_MESSAGE_BYTES, Topics
+from core.topics import MAX_RAW_MESSAGE_BYTES, Topics
 from tests.collector.conftest import MockCluster
 
 Result = TypeVar("Result")
@@ -71,7 +71,7 @@ def test_every_record_is_stored_in_order_of_its_key(reachable: Settings) -> None
 
 
 def test_a_record_kafka_never_takes_costs_only_itself(reachable: Settings) -> None:
-    records = [Record(b"k", b"a"), Record(b"k", b"x" * (MAX_MESSAGE_BYTES + 1)), Record(b"k", b"b")]
+    records = [Record(b"k", b"a"), Record(b"k", b"x" * (MAX_RAW_MESSAGE_BYTES + 1)), Record(b"k", b"b")]
     assert with_publisher(reachable, lambda publisher: publisher.publish(records)) == {1: Failure.TOO_LARGE}
     assert stored(reachable.kafka_bootstrap, 2) == {b"k": [b"a", b"b"]}
 

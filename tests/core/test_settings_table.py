@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ SECRETS = [row for row in rows() if row.secret]
 TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=30).map(str.strip)
 
 
-def value_of(name: str, type_: str, minimum: float | None) -> st.SearchStrategy[Any]:
+def value_of(name: str, type_: str, metadata: Mapping[str, Any]) -> st.SearchStrategy[Any]:
+    if metadata["choices"]:
+        return st.sampled_from(metadata["choices"])
     match type_:
         case "int":
-            return st.integers(min_value=int(minimum or 0), max_value=2**40)
+            return st.integers(min_value=int(metadata["minimum"] or 0), max_value=int(metadata["maximum"] or 2**40))
         case "bool":
             return st.booleans()
         case "Path":
@@ -32,7 +35,7 @@ def value_of(name: str, type_: str, minimum: float | None) -> st.SearchStrategy[
 
 
 ANY_SETTINGS = st.fixed_dictionaries(
-    {}, optional={f.name: value_of(f.name, str(f.type), f.metadata["minimum"]) for f in fields(Settings)}
+    {}, optional={f.name: value_of(f.name, str(f.type), f.metadata) for f in fields(Settings)}
 ).map(lambda values: Settings(**values))
 
 
@@ -61,7 +64,7 @@ def test_each_kind_is_parsed(name: str, text: str, attribute: str, value: object
 
 def test_every_kind_that_the_table_uses_has_a_parser() -> None:
     assert {str(f.type) for f in fields(Settings)} <= set(_PARSERS)
-    assert _parse("float", "2.5", "SLUICE_X", None) == 2.5
+    assert _parse("float", "2.5", "SLUICE_X", {"minimum": None, "maximum": None, "choices": ()}) == 2.5
 
 
 @pytest.mark.parametrize(
@@ -72,6 +75,9 @@ def test_every_kind_that_the_table_uses_has_a_parser() -> None:
         ("SLUICE_PARTITIONS", "", "a whole number"),
         ("SLUICE_PARTITIONS", "0", "at least 1"),
         ("SLUICE_KAFKA_PORT", "-1", "at least 0"),
+        ("SLUICE_STREAMS_BATCH_EVENTS", "50001", "at most 50000"),
+        ("SLUICE_LOG_LEVEL", "loud", "one of debug, info"),
+        ("SLUICE_KAFKA_SECURITY_PROTOCOL", "sasl_ssl", "one of PLAINTEXT"),
         ("SLUICE_CLICKHOUSE_VERIFY_TLS", "maybe", "1 or 0"),
         ("SLUICE_CLICKHOUSE_VERIFY_TLS", "", "1 or 0"),
     ],
@@ -84,7 +90,7 @@ def test_a_malformed_value_names_variable_and_form(name: str, text: str, said: s
 
 @pytest.mark.parametrize("f", [f for f in fields(Settings) if f.metadata["minimum"] is not None], ids=lambda f: f.name)
 def test_a_bound_holds_on_both_sides(f: Any) -> None:
-    minimum = int(f.metadata["minimum"])
+    minimum = int(f.metadata)
     assert getattr(Settings.from_env({variable(f.name): str(minimum)}), f.name) == minimum
     with pytest.raises(ConfigError, match="at least"):
         Settings.from_env({variable(f.name): str(minimum - 1)})

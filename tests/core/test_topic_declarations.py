@@ -7,7 +7,7 @@ from dataclasses import astuple
 import pytest
 
 from core.settings import Settings
-from core.topics import MAX_MESSAGE_BYTES, Topic, Topics, declared
+from core.topics import MAX_MESSAGE_BYTES, MAX_RAW_MESSAGE_BYTES, Topic, Topics, declared
 
 SETTINGS = Settings(
     topic_prefix="p.", partitions=8, replication_factor=3, raw_retention_hours=48, curated_retention_hours=24
@@ -57,4 +57,6 @@ def test_one_broker_may_be_away(copies: int, in_sync: str) -> None:
 
 def test_every_topic_takes_the_largest_event() -> None:
     for topic in declared(Settings()):
-        assert int(topic.config["max.message.bytes"]) >= MAX_MESSAGE_BYTES
+        least = MAX_RAW_MESSAGE_BYTES if topic.name.endswith("raw") else MAX_MESSAGE_BYTES
+        assert int(topic.config["max.message.bytes"]) == least
+    assert MAX_MESSAGE_BYTES > MAX_RAW_MESSAGE_BYTES, "a dead letter holds a raw record and more"

@@ -60,8 +60,8 @@ ROLLUPS = {
             "FROM utm_daily ORDER BY 1, 2, 3, 4"
         ),
         (
-            "SELECT toString(toDate(occurred_at)), utm_source, utm_medium, utm_campaign, count(), uniqExact(visitor_id) "
-            "FROM events WHERE event_type = 'page_view' AND concat(utm_source, utm_medium, utm_campaign) != '' "
+            "SELECT toString(toDate(occurred_at)), utm_source, utm_medium, utm_campaign, "
+            "count(), uniqExact(visitor_id) FROM events WHERE event_type = 'page_view' AND concat(utm_source, utm_medium, utm_campaign) != '' "
             "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
         ),
     ),

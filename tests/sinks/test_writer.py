@@ -20,6 +20,7 @@ from schemas.registry import bundled
 from sinks.block import COLUMNS, Row
 from sinks.clickhouse import ServerError, UncertainError
 from sinks.plan import Plan, Source
+from sinks.rollups import Bounds
 from sinks.writer import _MAX_ATTEMPTS, Block, Writer
 from tests.sinks.curated import rows
 
@@ -97,9 +98,15 @@ class Sink:
     lines: list[Row]
     committed: Plan | None = None
     refuse_commits: int = 0
+    healed: list[Bounds] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.writer = Writer(self.server, Source("c", "t"), commit_plan=self.commit_plan)  # type: ignore[arg-type] # a fake
+        self.writer = Writer(
+            self.server,  # type: ignore[arg-type] # a fake
+            Source("c", "t"),
+            commit_plan=self.commit_plan,
+            heal_rollups=lambda bounds, _token: self.healed.append(bounds),
+        )
         self.committed = self.committed or Plan(self.lines[0].offset, self.lines[-1].offset, len(self.lines))
         self.block = Block(3, self.lines, self.committed, uncertain=False)
 
@@ -139,6 +146,30 @@ def test_a_certain_success_needs_one_insert_and_no_count() -> None:
     assert sink.server.table == ONCE
     assert [token for token, _ in sink.server.inserts] == ["c:t:3:100:102:events_log:1"]
     assert not sink.block.uncertain
+    assert sink.healed == []
+
+
+def test_after_doubt_the_rollups_of_the_blocks_rows_are_looked_at() -> None:
+    sink = Sink(FakeClickHouse(), LINES)
+    sink.restart()
+    assert sink.write()
+    assert sink.healed == [{"day": sink.block.arrival_day, "partition": 3, "first": 1000, "last": 1020}]
+
+
+def test_a_later_attempt_found_at_a_restart_is_repeated_only_where_nothing_is_stored() -> None:
+    sink = Sink(FakeClickHouse(), LINES)
+    sink.committed = Plan(100, 102, 3, attempt=2)
+    sink.restart()
+    assert sink.write()
+    assert sink.server.table == ONCE
+    assert [token for token, _ in sink.server.inserts] == ["c:t:3:100:102:events_log:2"]
+    part = Sink(FakeClickHouse(), LINES)
+    part.server.table[1000] = 1  # somebody stored a part of it
+    part.committed = Plan(100, 102, 3, attempt=2)
+    part.restart()
+    assert part.write()
+    assert part.server.table == ONCE
+    assert [token for token, _ in part.server.inserts] == ["c:t:3:100:102:events_log:3"]
 
 
 @pytest.mark.parametrize("fate", ["refused connection", "lost request", "lost answer", "busy", "busy but done"])

@@ -68,6 +68,7 @@ DEAD: dict[str, tuple[bytes | None, str]] = {
     "unknown version": (wrapped(b"{}", version=5), "unknown_version"),
     "huge version": (wrapped(b"{}", version=2**63 - 1), "unknown_version"),
     "id not UTF-8": (payload(event_id=b'"\xff"'), "not_utf8"),
+    "context no object": (payload(context=b"null"), "wrong_type"),
     "properties not UTF-8": (payload(b'{"deep":{"a":"\xff"}}'), "not_utf8"),
     "title not UTF-8": (payload(b'{"title":"\xff"}'), "not_utf8"),
     "context not UTF-8": (payload(context=b'{"a":"\xc3"}'), "not_utf8"),
@@ -107,7 +108,6 @@ ALIVE = {
     "the same key twice": payload(b'{"title":"a","title":"b","x":1,"x":2}'),
     "escaped NUL": payload(b'{"title":"a\\u0000b"}'),
     "a pair of surrogates": payload(b'{"title":"\\ud83d\\ude00"}'),
-    "no context": payload(context=b"null"),
     "blanks": payload(b' { "a" : 1 } '),
 }
 
