@@ -15,6 +15,7 @@ from core.errors import ConfigError, UnavailableError
 from core.log import get_logger
 from core.settings import Settings
 from core.topics import MAX_MESSAGE_BYTES
+from core.watchdog import WATCHDOG
 
 log = get_logger(__name__)
 
@@ -33,6 +34,11 @@ TRANSACTION_TIMEOUT_MS = 10_000
 RECONNECT_BACKOFF_MAX_MS = 500
 # How long a call is repeated against a broker that is away before the process gives up and is started anew.
 GIVE_UP_S = 120.0
+# Time-out that transactional calls are given, and when one that does not keep it is taken for stuck.
+CALL_TIMEOUT_S = 10.0
+CALL_LIMIT_S = 2 * CALL_TIMEOUT_S
+# A synchronous commit has no time-out of its own; librdkafka gives its request up after a minute.
+COMMIT_LIMIT_S = 90.0
 
 # `KafkaError.fatal()` is False for these although the client is dead for good (librdkafka issue tracker; tried on
 # 2.16): whoever sees one must end the process.
@@ -165,7 +171,8 @@ def retry(call: Callable[[], object], doing: str, *, give_up_s: float = GIVE_UP_
     deadline = time.monotonic() + give_up_s
     while True:
         try:
-            call()
+            with WATCHDOG.limit(CALL_LIMIT_S, doing):
+                call()
         except KafkaException as error:
             cause = error.args[0]
             if not cause.retriable() or time.monotonic() > deadline:

@@ -20,6 +20,7 @@ from core.log import configure, get_logger
 from core.metrics import counter
 from core.settings import Settings
 from core.topics import Topics
+from core.watchdog import WATCHDOG
 from sinks.block import Row
 from sinks.clickhouse import ClickHouse
 from sinks.partition import PartitionBuffer
@@ -172,7 +173,8 @@ class SinkWorker:
     def _commit(self, offset: TopicPartition) -> bool:
         """Commit one partition, so that no answer is a mixture; False if it must be tried again later."""
         try:
-            self._consumer.commit(offsets=[offset], asynchronous=False)
+            with WATCHDOG.limit(kafka.COMMIT_LIMIT_S, f"partition {offset.partition} was committed"):
+                self._consumer.commit(offsets=[offset], asynchronous=False)
         except KafkaException as error:
             cause = error.args[0]
             if kafka.is_fatal(cause):

@@ -37,7 +37,6 @@ from streams.window import DedupeWindow
 log = get_logger(__name__)
 
 _POLL_TIMEOUT_S = 0.1
-_TRANSACTION_CALL_TIMEOUT_S = 10.0
 _NO_EPOCH = -1  # of no batch that is handled
 
 
@@ -81,9 +80,7 @@ class StreamEngine:
 
     def start(self) -> None:
         """Fence predecessors of the same worker id and join the group."""
-        kafka.retry(
-            lambda: self._producer.init_transactions(_TRANSACTION_CALL_TIMEOUT_S), "transactions were initialised"
-        )
+        kafka.retry(lambda: self._producer.init_transactions(kafka.CALL_TIMEOUT_S), "transactions were initialised")
         self._consumer.subscribe(
             [self._topics.raw], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
@@ -169,19 +166,19 @@ class StreamEngine:
             offsets = [TopicPartition(self._topics.raw, r.partition, _last(r) + 1) for r in results]
             group = self._consumer.consumer_group_metadata()
             kafka.retry(
-                lambda: self._producer.send_offsets_to_transaction(offsets, group, _TRANSACTION_CALL_TIMEOUT_S),
+                lambda: self._producer.send_offsets_to_transaction(offsets, group, kafka.CALL_TIMEOUT_S),
                 "offsets were added to the transaction",
             )
             hit("streams.before_commit")
             kafka.retry(
-                lambda: self._producer.commit_transaction(_TRANSACTION_CALL_TIMEOUT_S),
+                lambda: self._producer.commit_transaction(kafka.CALL_TIMEOUT_S),
                 "the transaction was committed",
             )
         except KafkaException as error:
             cause = error.args[0]
             if begun and cause.txn_requires_abort():
                 kafka.retry(
-                    lambda: self._producer.abort_transaction(_TRANSACTION_CALL_TIMEOUT_S), "the transaction was aborted"
+                    lambda: self._producer.abort_transaction(kafka.CALL_TIMEOUT_S), "the transaction was aborted"
                 )
                 raise TransactionAbortedError(cause.str()) from error
             raise

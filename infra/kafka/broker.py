@@ -56,9 +56,15 @@ class Broker:
 
 
 def prepare(
-    settings: Settings, *, cache_dir: Path | None = None, progress: Callable[[jars.Progress], None] | None = None
+    settings: Settings,
+    *,
+    cache_dir: Path | None = None,
+    progress: Callable[[jars.Progress], None] | None = None,
+    advertised_port: int = 0,
 ) -> Broker:
     """Jars, ports, configuration and a formatted storage below `<state_dir>/kafka`. Idempotent.
+
+    Clients are told to come to `advertised_port`, where a proxy may listen; 0 is the broker's own port.
 
     Raises:
         UnavailableError: the jars are not cached and cannot be downloaded.
@@ -83,7 +89,12 @@ def prepare(
         return jvm.argv(class_path, main_class, *arguments, heap_mib=heap_mib, work_dir=work_dir, logging=logging)
 
     def write_properties(path: Path, data_dir: Path) -> None:
-        text = config.server_properties(port=chosen.broker, controller_port=chosen.controller, data_dir=data_dir)
+        text = config.server_properties(
+            port=chosen.broker,
+            advertised_port=advertised_port or chosen.broker,
+            controller_port=chosen.controller,
+            data_dir=data_dir,
+        )
         documents.write_text(path, text)
 
     def format_command(data_dir: Path, cluster_id: str) -> tuple[str, ...]:

@@ -63,11 +63,11 @@ rootLogger.appenderRef.out.ref = out
 """
 
 
-def server_properties(*, port: int, controller_port: int, data_dir: Path) -> str:
+def server_properties(*, port: int, advertised_port: int, controller_port: int, data_dir: Path) -> str:
     broker, controller = f"127.0.0.1:{port}", f"127.0.0.1:{controller_port}"
     properties = _FIXED | {
         "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
-        "advertised.listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{advertised_port},CONTROLLER://{controller}",
         "controller.quorum.bootstrap.servers": controller,
         "log.dirs": data_dir,
     }

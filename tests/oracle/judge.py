@@ -61,7 +61,8 @@ ROLLUPS = {
         ),
         (
             "SELECT toString(toDate(occurred_at)), utm_source, utm_medium, utm_campaign, "
-            "count(), uniqExact(visitor_id) FROM events WHERE event_type = 'page_view' AND concat(utm_source, utm_medium, utm_campaign) != '' "
+            "count(), uniqExact(visitor_id) FROM events "
+            "WHERE event_type = 'page_view' AND concat(utm_source, utm_medium, utm_campaign) != '' "
             "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
         ),
     ),

@@ -10,7 +10,7 @@ from infra.kafka import config, jvm
 
 
 def properties(data_dir: str = "/state/kafka/data") -> dict[str, str]:
-    text = config.server_properties(port=9092, controller_port=9093, data_dir=Path(data_dir))
+    text = config.server_properties(port=9092, advertised_port=9094, controller_port=9093, data_dir=Path(data_dir))
     return dict(line.split("=", 1) for line in text.splitlines())
 
 
@@ -19,6 +19,12 @@ def test_the_broker_listens_on_the_loopback_interface_only() -> None:
     for name in ("listeners", "advertised.listeners", "controller.quorum.bootstrap.servers"):
         hosts = [part.rpartition("//")[2].rpartition(":")[0] for part in found[name].split(",")]
         assert set(hosts) == {"127.0.0.1"}
+
+
+def test_clients_are_told_to_come_to_the_advertised_port() -> None:
+    found = properties()
+    assert found["listeners"].startswith("PLAINTEXT://127.0.0.1:9092,")
+    assert found["advertised.listeners"] == "PLAINTEXT://127.0.0.1:9094,CONTROLLER://127.0.0.1:9093"
 
 
 def test_the_settings_that_guarantees_rest_on() -> None:
