@@ -5,6 +5,8 @@ Neither trusts nor keeps what it gets: files land in the folder the caller names
 
 from __future__ import annotations
 
+import os
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,12 @@ EMBEDDED_HINT = (
 # (group, artifact, version, folder to work in) → the downloaded file; raises as `fetch` does.
 Fetch = Callable[[str, str, str, Path], Path]
 _TIMEOUT_S = 20
+# Where distributions keep the authorities that this machine trusts: Debian, Red Hat, SUSE.
+_SYSTEM_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+)
 
 
 def fetch(group: str, artifact: str, version: str, work: Path) -> Path:
@@ -38,6 +46,17 @@ def context(work: Path) -> Any:
         from jgo.maven import MavenContext
     except ImportError as error:
         raise UnavailableError("the embedded Kafka needs the package jgo", hint=EMBEDDED_HINT) from error
+    _trust_what_the_system_trusts()
     repositories = dict(GlobalSettings.load().repositories)
     repositories.setdefault("central", MAVEN_CENTRAL_URL)
     return MavenContext(repo_cache=work, local_repos=[], remote_repos=repositories, timeout=_TIMEOUT_S)
+
+
+def _trust_what_the_system_trusts() -> None:
+    """Have requests use the machine's authorities, as curl and pip do: a company's proxy signs with one of its own."""
+    if os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE"):
+        return
+    for bundle in (ssl.get_default_verify_paths().cafile, *_SYSTEM_BUNDLES):
+        if bundle and Path(bundle).is_file():
+            os.environ["REQUESTS_CA_BUNDLE"] = bundle
+            return
