@@ -16,6 +16,7 @@ from cli.endpoints import Endpoints
 from cli.importer.totals import Totals
 
 _SHOWN_ROWS = 5
+_SAME_SUBJECT_S = 2.0
 _COUNT = "SELECT count() FROM events"
 _FIRST_QUERY = "SELECT path, sum(views) AS views FROM pages_daily GROUP BY path ORDER BY views DESC LIMIT 5"
 
@@ -28,10 +29,17 @@ class Report:
         self._out = Console(highlight=False)
         self._err = Console(stderr=True, highlight=False)
         self._started = time.monotonic()
+        self._subject = ""
+        self._said = 0.0
 
     def step(self, text: str) -> None:
-        if not self.as_json:
-            self._err.print(f"[dim]{time.monotonic() - self._started:6.1f} s[/dim]  {text} …")
+        """Say what is done now. Of a counted step, such as a download, a line now and then."""
+        now = time.monotonic()
+        subject = text.split(" ", 1)[0]
+        if self.as_json or (subject == self._subject and now - self._said < _SAME_SUBJECT_S):
+            return
+        self._subject, self._said = subject, now
+        self._err.print(f"[dim]{time.monotonic() - self._started:6.1f} s[/dim]  {text} …")
 
     def result(
         self, *, totals: Totals, outcomes: dict[str, int], rows: int, seconds: float, compared: list[Compared]
