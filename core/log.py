@@ -86,6 +86,33 @@ def _encoded(value: object) -> str:
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    """Loses lines that cannot be written, as on a full disk, and says how many once it can again. The standard handler
+    prints a traceback for each to a place that may be just as full.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lost = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        lost, self._lost = self._lost, 0
+        if lost:
+            note = logging.LogRecord(__name__, logging.WARNING, __file__, 0, "log.lines_lost", None, None)
+            setattr(note, _FIELDS, {"lines": lost})
+            super().emit(note)
+            if self._lost:
+                self._lost += lost
+                return
+        super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        if isinstance(sys.exc_info()[1], OSError):
+            self._lost += 1
+        else:
+            super().handleError(record)
+
+
 def get_logger(name: str) -> EventLogger:
     return EventLogger(name)
 
@@ -94,7 +121,7 @@ def configure(*, process: str, level: str = "info", form: str = "auto", stream: 
     """Send all logs of this process to `stream` (standard error), replacing earlier handlers."""
     out = stream or sys.stderr
     as_text = form == "text" or (form == "auto" and out.isatty())
-    handler = logging.StreamHandler(out)
+    handler = _Handler(out)
     handler.setFormatter(TextFormatter(process) if as_text else JsonFormatter(process))
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -159,3 +160,28 @@ def test_client_libraries_that_narrate_are_quiet() -> None:
     logging.getLogger("urllib3").info("connecting")
     logging.getLogger("urllib3").warning("broke off")
     assert [json.loads(line)["event"] for line in sink.text().splitlines()] == ["broke off"]
+
+
+class _FullDisk(io.StringIO):
+    full = False
+
+    def write(self, text: str) -> int:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+
+def test_lines_that_cannot_be_written_are_counted_and_told_of_later(capfd: pytest.CaptureFixture[str]) -> None:
+    out = _FullDisk()
+    log.configure(process="test", form="json", stream=out)
+    logger = log.get_logger("test")
+    logger.info("before")
+    out.full = True
+    for _ in range(3):
+        logger.info("lost")
+    out.full = False
+    logger.info("after")
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == ["before", "log.lines_lost", "after"]
+    assert lines[1]["lines"] == 3
+    assert capfd.readouterr() == ("", "")

@@ -3,19 +3,27 @@ running."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+import urllib3
 
+from cli.stack import running
+from core.errors import SluiceError
+from core.settings import Settings
 from infra import ports
 from infra.state import exclusive, open_folder
+from sinks.clickhouse import ClickHouse
 
 pytestmark = pytest.mark.stack
 
@@ -69,10 +77,6 @@ def test_the_demo_twice_adds_nothing_the_second_time(tmp_path: Path) -> None:
 
 def test_a_tampered_row_makes_the_demo_fail(tmp_path: Path) -> None:
     """The comparison can fail: one row too many in the database and the demo says so."""
-    from cli.stack import running
-    from core.settings import Settings
-    from sinks.clickhouse import ClickHouse
-
     with running(Settings(state_dir=tmp_path / "demo")) as stack:
         ClickHouse(stack.settings).execute(
             "INSERT INTO events_log (raw_partition, tenant, event, event_type, occurred_at, arrival_at, url) "
@@ -197,7 +201,74 @@ def test_import_twice_through_the_command_adds_nothing(client: object, tmp_path:
     assert (done.returncode, totals["lines"], totals["accepted"], totals["malformed"]) == (0, 41, 40, 1)
     middle = client.settle()  # type: ignore[attr-defined]
     assert middle["curated"] - before.get("curated", 0) == 40
-    _sluice("import", "access-log", str(log), "--json", "--quiet", state=state)
+    # Without asking ClickHouse first, so that the pipeline has to find out by itself.
+    _sluice("import", "access-log", str(log), "--json", "--quiet", "--no-warehouse-check", state=state)
     after = client.settle()  # type: ignore[attr-defined]
     assert after["curated"] == middle["curated"]
     assert after["duplicate"] - middle.get("duplicate", 0) == 40
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 600 MB. Needs the right to mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=600m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"cannot mount a small file system here: {done.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def _fill(folder: Path, *, leave_mib: int) -> Path:
+    """Take all room but `leave_mib` MiB."""
+    file = folder / "filling"
+    with file.open("wb") as out, contextlib.suppress(OSError):
+        while leave_mib == 0 or shutil.disk_usage(folder).free > leave_mib << 20:
+            out.write(bytes(1 << 20))
+            out.flush()
+    return file
+
+
+def test_a_full_disk_is_refused_at_the_start_and_survived_later(small_disk: Path, tmp_path: Path) -> None:
+    filling = _fill(small_disk, leave_mib=100)
+    done = _sluice("demo", "--state", str(small_disk / "demo"), state=tmp_path)
+    assert done.returncode == 74, done.stderr
+    assert "MiB" in done.stderr
+    filling.unlink()
+    with running(Settings(state_dir=small_disk / "state", collector_ack_timeout_ms=2_000)) as stack:
+        url, key = stack.endpoints.collector_url, stack.endpoints.bootstrap_key
+        server = ClickHouse(stack.settings)
+        acknowledged = []
+        filling = _fill(small_disk, leave_mib=0)
+        for number in range(3):
+            event = {
+                "event_type": "page_view",
+                "visitor_id": "v",
+                "consent_state": "granted",
+                "event_id": f"full-{number}",
+            }
+            answer = urllib3.request(
+                "POST",
+                f"{url}/api/v1/tracking/collect/",
+                json=event,
+                headers={"Authorization": f"Bearer {key}"},
+                retries=False,
+                timeout=30,
+            )
+            assert answer.status in {200, 503}
+            if answer.status == 200:
+                acknowledged.append(event["event_id"])
+            if len(acknowledged) >= 5:
+                break
+        filling.unlink()
+        deadline = time.monotonic() + 60
+        stored: set[str] = set()
+        while not stored >= set(acknowledged):
+            assert time.monotonic() < deadline, (acknowledged, stored)
+            with contextlib.suppress(SluiceError):
+                stored = {i for (i,) in server.rows("SELECT event_id FROM events")}
+            time.sleep(0.2)
+        assert server.scalar("SELECT count() - uniqExact(event_id) FROM events") == 0
