@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 import click
@@ -13,6 +14,7 @@ from cli.endpoints import effective_settings
 from core.settings import Settings
 
 _MAX_ROWS_SHOWN = 1_000
+_FORMAT = re.compile(r"\bFORMAT\s+\w+\s*$", re.IGNORECASE)  # the statement says itself how it is answered
 
 
 @click.command()
@@ -26,7 +28,7 @@ def query(*, sql: str, form: str, as_json: bool) -> None:
     server = ClickHouse(effective_settings(Settings.from_env(os.environ)))
     text = (sys.stdin.read() if sql == "-" else sql).strip().rstrip(";")
     chosen = "JSONEachRow" if as_json else form
-    if chosen or not sys.stdout.isatty():
+    if chosen or _FORMAT.search(text) or not sys.stdout.isatty():
         sys.stdout.buffer.write(server.fetch(text, form=chosen or "TabSeparatedWithNames"))
         return
     lines = server.fetch(text, form="JSONCompactStringsEachRowWithNames").splitlines()

@@ -39,7 +39,7 @@ LOOK_TIMEOUT_S = 2.0
 # A failed publish makes the collector not ready for this long, unless one succeeds. Longer keeps a healed collector
 # out of rotation, where no success could come from.
 FAILURE_MEMORY_S = 10.0
-FLUSH_TIMEOUT_S = 10.0
+FLUSH_TIMEOUT_S = 2.0
 
 _PERMANENT = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 

@@ -19,7 +19,7 @@ import uvloop
 from collector.app import create_app
 from collector.body import BODY_DEADLINE_S
 from collector.connection import Connection
-from collector.kafka import KafkaPublisher
+from collector.kafka import FLUSH_TIMEOUT_S, KafkaPublisher
 from core import failpoints
 from core.errors import ConfigError, PortInUseError
 from core.lifecycle import Lifecycle
@@ -43,7 +43,7 @@ def run(settings: Settings) -> None:
     """
     configure(process="collector", level=settings.log_level, form=settings.log_format)
     failpoints.arm(settings.failpoint, state_dir=settings.state_dir)
-    lifecycle = Lifecycle("collector")
+    lifecycle = Lifecycle("collector", drain_grace_s=_requests_end_s(settings) + FLUSH_TIMEOUT_S + 2)
     listener = _bind(settings.collector_host, settings.collector_port)
     lifecycle.install_signal_handlers()
     try:
@@ -113,9 +113,13 @@ def _config(settings: Settings, *, publisher: KafkaPublisher, lifecycle: Lifecyc
         proxy_headers=False,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
-        # Every request has ended by then: its body has a deadline, and so has Kafka's acknowledgement.
-        timeout_graceful_shutdown=int(BODY_DEADLINE_S + settings.collector_ack_timeout_ms / 1000) + 1,
+        timeout_graceful_shutdown=_requests_end_s(settings),
     )
+
+
+def _requests_end_s(settings: Settings) -> int:
+    """Every request has ended by then: its body has a deadline, and so has Kafka's acknowledgement."""
+    return int(BODY_DEADLINE_S + settings.collector_ack_timeout_ms / 1000) + 1
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -121,6 +121,8 @@ class Report:
     def gone(self, state: Path) -> None:
         if not self.as_json:
             self._out.print(
-                f"\nStopped. Its data stays in {state}: `scripts/demo --keep` brings it up again to query it.",
+                f"\nStopped. Its data stays in {state}: `scripts/demo --state {shlex.quote(str(state))} --keep` "
+                "brings it up again to query it.",
                 markup=False,
+                soft_wrap=True,
             )
