@@ -11,9 +11,10 @@ def import_group() -> None:
 
 
 def _add_commands() -> None:
-    from cli.importer.command import access_log
+    from cli.importer.command import access_log, events
 
     import_group.add_command(access_log)
+    import_group.add_command(events)
 
 
 _add_commands()

@@ -20,6 +20,7 @@ from cli.demo.recount import Recount, recount
 from cli.demo.report import Report
 from cli.importer.access_log import import_access_log
 from cli.importer.display import display
+from cli.importer.warehouse import ClickHouseWarehouse
 from cli.ledger import LedgerReader, wait_until_complete
 from cli.stack import RunningStack, running
 from core.errors import ExitCode, UnavailableError
@@ -80,6 +81,8 @@ def _run(stack: RunningStack, report: Report) -> bool:
                 key=stack.endpoints.bootstrap_key,
                 rejects=stack.settings.state_dir / "rejects" / "access.log.jsonl",
                 on_progress=show,
+                # Also when the deduplication window has forgotten them: the demo may be run again next month.
+                warehouse=ClickHouseWarehouse(stack.settings, tenant=stack.endpoints.bootstrap_tenant),
             )
         if not totals.complete:
             raise KeyboardInterrupt

@@ -47,7 +47,7 @@ class Report:
         """Print everything; returns whether all lines are accounted for and all answers are equal."""
         outcomes = {kind: outcomes.get(kind, 0) for kind in ("curated", "duplicate", "dead_letter")}
         accounted = totals.accepted == sum(outcomes.values()) and (
-            totals.lines == totals.accepted + totals.rejected + totals.consent_dropped
+            totals.lines == totals.accepted + totals.rejected + totals.consent_dropped + totals.already_stored
         )
         equal = accounted and all(c.equal for c in compared)
         if self.as_json:
@@ -56,6 +56,7 @@ class Report:
                 "lines": totals.lines,
                 "accepted": totals.accepted,
                 "rejected": totals.rejected,
+                "already_stored": totals.already_stored,
                 "outcomes": outcomes,
                 "rows": rows,
                 "seconds": round(seconds, 3),
@@ -78,6 +79,7 @@ class Report:
         self._out.print(f"[bold]{totals.lines:,} lines[/bold] of a public access log in {seconds:.1f} s:")
         self._out.print(f"  {totals.accepted:>7,} accepted by the collector, each acknowledged by Kafka")
         self._out.print(f"  {totals.rejected:>7,} rejected")
+        self._out.print(f"  {totals.already_stored:>7,} in ClickHouse already, so not sent")
         self._out.print("of the accepted:")
         self._out.print(f"  {outcomes['curated']:>7,} rows added to ClickHouse ({rows:,} there now)")
         self._out.print(f"  {outcomes['duplicate']:>7,} recognised as duplicates")

@@ -59,11 +59,11 @@ class Answer:
     """Why not now, for people."""
 
 
-def interpret(response: urllib3.BaseHTTPResponse, *, url: str, sent: int) -> Answer:
+def interpret(response: urllib3.BaseHTTPResponse, *, url: str, sent: int, tenant: str = "") -> Answer:
     """What `response` to a request with `sent` events means.
 
     Raises:
-        ConfigError: the key is not accepted, or `url` is not that of a collector.
+        ConfigError: the key is not accepted or not one of `tenant`, or `url` is not that of a collector.
         RefusedError: the collector will never take this request.
     """
     if response.status in (200, 503) and (verdicts := _verdicts(response.data, sent)):
@@ -72,6 +72,11 @@ def interpret(response: urllib3.BaseHTTPResponse, *, url: str, sent: int) -> Ans
         return Answer(Outcome.LATER, (), _retry_after(response), _cause(response))
     if response.status == 413:
         return Answer(Outcome.TOO_LARGE)
+    if response.status == 403 and tenant:
+        raise ConfigError(
+            f"the tracking key is not one of tenant {tenant!r} ({_cause(response)})",
+            hint="Name the tenant of the key with --tenant, or give the file of another key with --key-file.",
+        )
     if response.status in (401, 403):
         raise ConfigError(
             f"the collector at {url} does not accept the tracking key ({_cause(response)})",

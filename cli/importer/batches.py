@@ -4,9 +4,10 @@ counted when its events are, so that totals and rejects agree at any moment."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
-from cli.importer.line import Reason
+from cli.importer.formats.line import Reason
 
 # The collector takes 1 MiB after inflation; what frames the events needs little of the rest.
 MAX_BATCH_BYTES = 960 * 1024
@@ -24,15 +25,30 @@ class OutgoingEvent(NamedTuple):
     origin: Origin
     body: bytes
     """JSON of one event."""
+    event_id: str
+    """Empty if what stands there is no id: the collector will say so."""
+    occurred_at: datetime | None
+    """None if the event does not say."""
+
+
+class Position(NamedTuple):
+    """How far into an import: lines of all its files in the order of reading, and a digest of what they say."""
+
+    lines: int
+    digest: str
+
+
+_START = Position(0, "")
 
 
 @dataclass(slots=True)
 class Batch:
-    """`bytes_read` is how far into its input the import is once this batch is settled."""
+    """`bytes_read` and `through` are how far into its input the import is once this batch is settled."""
 
     events: list[OutgoingEvent] = field(default_factory=list)
     malformed: list[tuple[Origin, Reason]] = field(default_factory=list)
     bytes_read: int = 0
+    through: Position = _START
 
     def __len__(self) -> int:
         return len(self.events) + len(self.malformed)

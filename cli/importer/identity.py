@@ -7,6 +7,7 @@ part of the rules: changing them may change ids, which doubles events.
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from datetime import datetime
 
@@ -38,7 +39,7 @@ class LineIds:
         return first if occurrence == 1 else ids.derived(ids.LOG_LINE, self._source, text, str(occurrence))
 
     def _hour(self, at: datetime) -> dict[str, int]:
-        hour = at.replace(minute=0, second=0)
+        hour = at.replace(minute=0, second=0, microsecond=0)
         seen = self._hours.get(hour)
         if seen is None:
             seen = self._hours[hour] = {}
@@ -47,6 +48,19 @@ class LineIds:
         else:
             self._hours.move_to_end(hour)
         return seen
+
+
+class Occurrences:
+    """Event ids by the same rule for lines without a time: about 100 MB a million different lines."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._seen: dict[bytes, int] = {}
+
+    def event_id(self, line: bytes) -> str:
+        key = hashlib.blake2b(line, digest_size=16).digest()
+        occurrence = self._seen[key] = self._seen.get(key, 0) + 1
+        return ids.derived(ids.LOG_LINE, self._source, line.decode("latin-1"), str(occurrence))
 
 
 class _Session:

@@ -7,8 +7,9 @@ from typing import Literal
 
 import msgspec
 
+from cli.importer.formats import AUTO
+from cli.importer.formats.line import LogLine
 from cli.importer.identity import LineIds, Visitors
-from cli.importer.line import LogLine
 
 Consent = Literal["granted", "denied", "pending"]
 EventType = Literal["page_view", "custom_event"]
@@ -22,12 +23,14 @@ class Mapping:
     """Options of the mapping.
 
     `source` names the log in event ids; empty takes the file's name without what rotation adds to it.
-    `site` is put before every path, e.g. `https://example.org`. `consent` is stamped on every event.
+    `site` is put before every path, e.g. `https://example.org`; empty takes what a line says, if its format does.
+    `consent` is stamped on every event. `format` is a name in `formats.FORMATS` or `auto`.
     """
 
     source: str = ""
     site: str = ""
     consent: Consent = "granted"
+    format: str = AUTO
 
 
 class HttpProperties(msgspec.Struct, frozen=True):
@@ -70,16 +73,16 @@ class LineMapper:
             name="" if page else "http_request",
             session_id=session_id,
             visitor_id=visitor_id,
-            url=self._url(line.target),
+            url=self._url(line),
             referrer=line.referrer,
             properties=HttpProperties(line.status, line.size, line.method, line.protocol),
             consent_state=self._consent,
             occurred_at=line.at.isoformat().replace("+00:00", "Z"),
         )
 
-    def _url(self, target: str) -> str:
+    def _url(self, line: LogLine) -> str:
         # A proxy's request names the whole address, and a request that was no HTTP has none.
-        return self._site + target if target.startswith("/") else target
+        return (self._site or line.site) + line.target if line.target.startswith("/") else line.target
 
 
 def is_page_view(line: LogLine) -> bool:

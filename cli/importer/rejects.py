@@ -33,16 +33,20 @@ class Reject(msgspec.Struct, frozen=True):
 
 class RejectsFile:
     """Written from the first reject on; replaces the file of an earlier run, also when there is nothing to reject.
+    Of a run that is resumed, the first `keep_bytes` stay.
 
     Raises, in all methods:
         DiskFullError, StateError: the file cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, keep_bytes: int = 0) -> None:
         self.path = path
         self._file: IO[bytes] | None = None
         try:
-            path.unlink(missing_ok=True)
+            if keep_bytes:
+                os.truncate(path, keep_bytes)
+            else:
+                path.unlink(missing_ok=True)
         except OSError as error:
             raise _failure(path, error) from error
 
@@ -51,6 +55,17 @@ class RejectsFile:
         reject = Reject(origin.file, origin.number, reason, code, field, message, raw)
         try:
             self._open().write(msgspec.json.encode(reject) + b"\n")
+        except OSError as error:
+            raise _failure(self.path, error) from error
+
+    def sync(self) -> int:
+        """Make durable what was written, and say how long the file is."""
+        if self._file is None:
+            return self.path.stat().st_size if self.path.exists() else 0
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            return self._file.tell()
         except OSError as error:
             raise _failure(self.path, error) from error
 
@@ -64,7 +79,7 @@ class RejectsFile:
     def _open(self) -> IO[bytes]:
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+            self._file = os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
         return self._file
 
 

@@ -13,11 +13,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 import urllib3
 from urllib3.exceptions import HTTPError, LocationParseError, SSLError
 from urllib3.util import parse_url
 
 from cli.importer.answers import Answer, Outcome, Verdict, interpret
+from cli.importer.pacing import TokenBucket
 from core.clock import Clock, SystemClock
 from core.errors import ConfigError, UnavailableError
 
@@ -34,11 +36,21 @@ _TOO_LARGE = Verdict("rejected", "too_large", "", "the collector's limit is smal
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """Options of sending: events a request, and seconds without any progress after which the import gives up."""
+    """Options of sending: events a request, and seconds without any progress after which the import gives up.
+
+    `tenant`, if it is given, must be that of the key. `rate` is in events a second, 0 for as fast as it goes.
+    """
 
     batch_events: int = 1_000
     max_wait: float = 300.0
+    tenant: str = ""
+    rate: float = 0.0
     clock: Clock = field(default_factory=SystemClock)
+
+    @property
+    def request_events(self) -> int:
+        """Most events of one request: with a rate, a tenth of a second's, so that they flow evenly."""
+        return min(self.batch_events, max(1, round(self.rate / 10))) if self.rate else self.batch_events
 
 
 class Sender:
@@ -63,6 +75,10 @@ class Sender:
         self._base_url = collector_url
         self._url = collector_url.rstrip("/") + COLLECT_PATH
         self._sending = sending
+        self._frame_start = _frame_start(sending.tenant)
+        self._bucket = (
+            TokenBucket(sending.rate, burst=sending.request_events, clock=sending.clock) if sending.rate else None
+        )
         self._stop = stop
         self._on_wait = on_wait
         self._headers = {
@@ -85,6 +101,8 @@ class Sender:
         deadline, tries = self._deadline(), 0
         while chunks:
             chunk = chunks.popleft()
+            if not self._paced(len(chunk)):
+                return
             answer = self._post([events[index] for index in chunk])
             if answer.outcome is Outcome.TOO_LARGE and len(chunk) > 1:
                 middle = len(chunk) // 2
@@ -102,6 +120,11 @@ class Sender:
 
     def close(self) -> None:
         self._pool.clear()
+
+    def _paced(self, events: int) -> bool:
+        """Wait until so many events may be sent; False when told to stop."""
+        pause = self._bucket.take(events) if self._bucket else 0.0
+        return not (pause and self._stop.wait(pause))
 
     def _deadline(self) -> float:
         return self._sending.clock.monotonic() + self._sending.max_wait
@@ -125,13 +148,16 @@ class Sender:
     def _post(self, events: Sequence[bytes]) -> Answer:
         try:
             response = self._pool.request(
-                "POST", self._url, body=_gzip(_frame(events)), headers=self._headers, redirect=False
+                "POST", self._url, body=_gzip(self._frame(events)), headers=self._headers, redirect=False
             )
         except SSLError as error:
             raise ConfigError(f"no secure connection to {self._base_url}: {error}") from error
         except HTTPError as error:
             return Answer(Outcome.LATER, cause=f"no answer ({type(error).__name__})")
-        return interpret(response, url=self._base_url, sent=len(events))
+        return interpret(response, url=self._base_url, sent=len(events), tenant=self._sending.tenant)
+
+    def _frame(self, events: Sequence[bytes]) -> bytes:
+        return self._frame_start + b",".join(events) + b"]}"
 
 
 def _check_address(url: str) -> None:
@@ -156,8 +182,10 @@ def _split(chunk: list[int], answer: Answer) -> tuple[list[tuple[int, Verdict]],
             return settled, [index for index, verdict in judged if verdict.verdict == "retry"]
 
 
-def _frame(events: Sequence[bytes]) -> bytes:
-    return b'{"historical":true,"events":[' + b",".join(events) + b"]}"
+def _frame_start(tenant: str) -> bytes:
+    # Historical: the time of each event is taken as it is.
+    named = b'"tenant":' + msgspec.json.encode(tenant) + b"," if tenant else b""
+    return b'{"historical":true,' + named + b'"events":['
 
 
 def _gzip(body: bytes) -> bytes:

@@ -26,9 +26,12 @@ def as_text(totals: Totals, *, rejects: Path) -> str:
         f"{totals.lines:>12,} lines",
         f"{totals.accepted:>12,} accepted",
         f"{totals.consent_dropped:>12,} dropped for lack of consent",
+        *([f"{totals.already_stored:>12,} already stored, not sent"] if totals.already_stored else []),
         f"{totals.rejected:>12,} rejected" + (f", see {rejects}" if totals.rejected else ""),
         *(f"{count:>16,} {reason}" for reason, count in totals.reasons.items()),
     ]
+    if totals.resumed:
+        lines.append(f"Went on after {totals.resumed:,} lines of an earlier run.")
     if not totals.complete:
         lines.append("Not finished. Running the same import again continues it: nothing is doubled.")
     return "\n".join(lines)

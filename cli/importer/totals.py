@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from cli.importer.checkpoint import Counts
 from core.errors import InvariantError
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Counts of lines whose fate is known: `lines == accepted + rejected + consent_dropped`, always.
+    """Counts of lines whose fate is known: `lines == accepted + rejected + consent_dropped + already_stored`, always.
 
     `accepted` counts events that the collector has made durable; events it already knew are among them.
     `reasons` maps `malformed.<code>` and `refused.<code>` to counts and adds up to `rejected`.
+    `already_stored` counts events that were not sent, because the warehouse has them. `resumed` is how many of the
+    lines were settled by earlier runs of this import.
     `complete` is False when the import was interrupted before all lines were settled.
     """
 
@@ -22,13 +25,15 @@ class Totals:
     malformed: int = 0
     refused: int = 0
     consent_dropped: int = 0
+    already_stored: int = 0
+    resumed: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     complete: bool = True
 
     @property
     def sent(self) -> int:
-        """Lines that were events."""
-        return self.lines - self.malformed
+        """Events that the collector has judged."""
+        return self.lines - self.malformed - self.already_stored
 
     @property
     def rejected(self) -> int:
@@ -49,15 +54,18 @@ class Progress:
     waiting: str = ""
 
 
-class Tally:
-    """Counts while the import runs. Used by one thread."""
+_NOTHING = Counts()
 
-    def __init__(self) -> None:
-        self._accepted = 0
-        self._malformed = 0
-        self._refused = 0
-        self._consent_dropped = 0
-        self._reasons: Counter[str] = Counter()
+
+class Tally:
+    """Counts while the import runs, from what an earlier run has counted. Used by one thread."""
+
+    def __init__(self, start: Counts = _NOTHING) -> None:
+        self._accepted = start.accepted
+        self._consent_dropped = start.consent_dropped
+        self._already_stored = start.already_stored
+        self._reasons = Counter(start.reasons)
+        self._resumed = self._lines
 
     def accepted(self) -> None:
         self._accepted += 1
@@ -65,24 +73,35 @@ class Tally:
     def consent_dropped(self) -> None:
         self._consent_dropped += 1
 
+    def already_stored(self) -> None:
+        self._already_stored += 1
+
     def malformed(self, code: str) -> None:
-        self._malformed += 1
         self._reasons[f"malformed.{code}"] += 1
 
     def refused(self, code: str) -> None:
-        self._refused += 1
         self._reasons[f"refused.{code}"] += 1
 
+    def counts(self) -> Counts:
+        return Counts(self._accepted, self._consent_dropped, self._already_stored, dict(self._reasons))
+
     def totals(self, *, complete: bool) -> Totals:
+        malformed = sum(count for reason, count in self._reasons.items() if reason.startswith("malformed."))
         return Totals(
-            lines=self._accepted + self._malformed + self._refused + self._consent_dropped,
+            lines=self._lines,
             accepted=self._accepted,
-            malformed=self._malformed,
-            refused=self._refused,
+            malformed=malformed,
+            refused=self._reasons.total() - malformed,
             consent_dropped=self._consent_dropped,
+            already_stored=self._already_stored,
+            resumed=self._resumed,
             reasons=dict(sorted(self._reasons.items())),
             complete=complete,
         )
+
+    @property
+    def _lines(self) -> int:
+        return self._accepted + self._consent_dropped + self._already_stored + self._reasons.total()
 
 
 def reconcile(totals: Totals, *, lines_read: int) -> Totals:

@@ -32,7 +32,7 @@ def ensure_formatted(data_dir: Path, *, command: Callable[[Path, str], tuple[str
     if half_done.exists():
         shutil.rmtree(half_done)
     if not data_dir.exists():
-        new_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        new_id = _new_cluster_id()
         _run(command(half_done, new_id), env)
         half_done.rename(data_dir)
         log.info("kafka.formatted", folder=str(data_dir), cluster=new_id)
@@ -67,3 +67,11 @@ def _run(argv: tuple[str, ...], env: Mapping[str, str]) -> None:
     if done.returncode != 0:
         said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-8:])
         raise StateError(f"Kafka's storage could not be formatted (exit code {done.returncode})", hint=said)
+
+
+def _new_cluster_id() -> str:
+    """A random UUID as Kafka writes them; like its own, never with a leading dash, which looks like an option."""
+    while True:
+        made = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not made.startswith("-"):
+            return made

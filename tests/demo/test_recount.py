@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from cli.demo import recount as module
 from cli.demo.recount import recount
-from cli.importer.line import MalformedLineError, parse_line
+from cli.importer.formats.combined import parse_line
+from cli.importer.formats.line import MalformedLineError
 from cli.importer.mapping import is_page_view
 
 REAL = Path(module.__file__).parent / "data" / "access.log.gz"

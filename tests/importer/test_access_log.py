@@ -36,7 +36,7 @@ class Import:
     def __call__(self, *files: str | Path, **options: Any) -> Totals:
         options.setdefault("rejects", self.rejects)
         totals = import_access_log(files, collector_url=self._url, key=self._key, **options)
-        assert totals.lines == totals.accepted + totals.rejected + totals.consent_dropped
+        assert totals.lines == totals.accepted + totals.rejected + totals.consent_dropped + totals.already_stored
         assert sum(totals.reasons.values()) == totals.rejected
         return totals
 

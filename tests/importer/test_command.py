@@ -18,6 +18,8 @@ from cli.importer.command import access_log
 from core.errors import ConfigError, InputError
 
 LINE = '1.2.3.4 - - [17/May/2015:10:05:03 +0000] "GET /{} HTTP/1.1" 200 12 "-" "agent"\n'
+# Without a ClickHouse. What is asked of one is in tests/integration/test_import.py.
+UNCHECKED = ("--no-warehouse-check",)
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -29,7 +31,9 @@ def invoke(collector: Any, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "access.log").write_text("bad\n" + "".join(LINE.format(n) for n in range(3)))
 
     def run(*arguments: str, stdin: bytes | None = None) -> Result:
-        return CliRunner().invoke(access_log, ["--url", collector.url, "--key-file", "key", *arguments], input=stdin)
+        return CliRunner().invoke(
+            access_log, [*UNCHECKED, "--url", collector.url, "--key-file", "key", *arguments], input=stdin
+        )
 
     return run
 
@@ -52,6 +56,7 @@ def test_summary_for_programs(invoke: Any, tmp_path: Path) -> None:
     result = invoke("--json", "--rejects", "bad.jsonl", "access.log")
     assert json.loads(result.stdout) == {
         "lines": 4, "sent": 3, "accepted": 3, "rejected": 1, "malformed": 1, "refused": 0, "consent_dropped": 0,
+        "already_stored": 0, "resumed": 0,
         "reasons": {"malformed.format": 1}, "complete": True, "rejects": "bad.jsonl",
     }  # fmt: skip
     assert (tmp_path / "bad.jsonl").exists()
@@ -91,16 +96,18 @@ def test_without_url_and_key_the_running_stack_is_asked(
     stub.resolve = resolve  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "cli.endpoints", stub)
     for arguments in ([], ["--url", f"{collector.url}/"], ["--key-file", "key"]):
-        assert CliRunner().invoke(access_log, [*arguments, "access.log"]).exit_code == 0
+        assert CliRunner().invoke(access_log, [*UNCHECKED, *arguments, "access.log"]).exit_code == 0
     assert len(asked) == 3
     assert invoke("access.log").exit_code == 0
     assert len(asked) == 3  # both were given
 
-    result = CliRunner().invoke(access_log, ["--url", collector.url.replace("127.0.0.1", "localhost"), "access.log"])
+    result = CliRunner().invoke(
+        access_log, [*UNCHECKED, "--url", collector.url.replace("127.0.0.1", "localhost"), "access.log"]
+    )
     assert isinstance(result.exception, ConfigError)  # the stack's key is for the stack
     assert len(collector.requests) == 4
     monkeypatch.setenv("SLUICE_BOOTSTRAP_KEY", key)
-    assert CliRunner().invoke(access_log, ["--url", collector.url, "access.log"]).exit_code == 0
+    assert CliRunner().invoke(access_log, [*UNCHECKED, "--url", collector.url, "access.log"]).exit_code == 0
 
 
 def test_errors_are_ours_and_come_after_the_summary_so_far(invoke: Any, collector: Any, reply: Any) -> None:
@@ -123,7 +130,7 @@ def test_unknown_options_are_refused(invoke: Any, collector: Any) -> None:
         ("--batch", "0", "access.log"),
         ("--batch", "2501", "x"),
     ):
-        assert invoke(*arguments).exit_code == 2
+        assert invoke(*arguments).exit_code == 2, arguments
     assert collector.requests == []
 
 
@@ -140,7 +147,7 @@ def test_ctrl_c_ends_with_a_summary_and_130(invoke: Any, collector: Any, reply: 
     process.append(
         subprocess.Popen(
             [sys.executable, "-c", "from cli.importer.command import access_log; access_log()",
-             "--url", collector.url, "--key-file", "key", "--batch", "10", "long.log"],
+             *UNCHECKED, "--url", collector.url, "--key-file", "key", "--batch", "10", "long.log"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
         )

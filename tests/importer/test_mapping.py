@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from cli.importer.line import parse_line
+from cli.importer.formats.combined import parse_line
 from cli.importer.mapping import LineMapper, Mapping, is_page_view
 
 

@@ -26,7 +26,11 @@ def test_batches_are_settled_in_order_and_close_waits() -> None:
 def test_put_waits_when_enough_are_queued() -> None:
     go = threading.Event()
     put: list[int] = []
-    outbox = Outbox(lambda _: go.wait(10) and None, stopping=threading.Event())
+
+    def wait(_: Batch) -> None:
+        go.wait(10)
+
+    outbox = Outbox(wait, stopping=threading.Event())
 
     def feed() -> None:
         for number in range(10):

@@ -130,7 +130,7 @@ class RecordingStop(threading.Event):
 
 
 def test_pauses_grow_to_a_limit(collector: Any, key: str, reply: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sender_module.random, "uniform", lambda _low, high: high)
+    monkeypatch.setattr("random.uniform", lambda _low, high: high)
     collector.script = [lambda _: reply(503)] * 4 + [lambda _: reply(503, headers={"Retry-After": "2"})]
     stop = RecordingStop()
     sender = Sender(collector.url, key=key, sending=Sending(), stop=stop, on_wait=lambda _: None)

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.importer.source import MAX_LINE_BYTES, LogSource, open_log, source_name
+from cli.importer.source import MAX_LINE_BYTES, LogSource, RawLine, open_log, source_name
 from core.errors import InputError
 
 
-def read(data: bytes) -> list[tuple[int, bytes, bool, bool]]:
-    return [tuple(raw) for raw in LogSource("x", io.BytesIO(data), size=None)]
+def read(data: bytes) -> list[RawLine]:
+    return list(LogSource("x", io.BytesIO(data), size=None))
 
 
 @given(st.lists(st.binary(max_size=50).map(lambda line: line.replace(b"\n", b"").rstrip(b"\r"))), st.booleans())

@@ -71,7 +71,8 @@ def test_the_demo_twice_adds_nothing_the_second_time(tmp_path: Path) -> None:
     second = _sluice("demo", "--json", "--state", str(tmp_path / "demo"), state=tmp_path / "unused")
     again = msgspec.json.decode(second.stdout)
     assert (second.returncode, again["equal"], again["rows"]) == (0, True, result["rows"])
-    assert again["outcomes"] == {"curated": 0, "duplicate": result["accepted"], "dead_letter": 0}
+    assert again["outcomes"] == {"curated": 0, "duplicate": 0, "dead_letter": 0}
+    assert (again["accepted"], again["already_stored"]) == (0, result["accepted"])
     assert _left_running(tmp_path) == []
 
 

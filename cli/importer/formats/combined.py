@@ -12,17 +12,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
-from typing import Literal, NamedTuple
 
-Reason = Literal["empty", "too_long", "unfinished", "format", "extra_field", "time"]
-EXPLANATIONS: dict[Reason, str] = {
-    "empty": "the line is empty",
-    "too_long": "the line is longer than any a server writes",
-    "unfinished": "the last line has no end yet",
-    "format": "not a line of the common or combined log format",
-    "extra_field": "a field stands before the address, as in vhost_combined",
-    "time": "the time does not exist",
-}
+from cli.importer.formats.line import LogLine, MalformedLineError
 
 # Possessive quantifiers keep matching linear in the length of the line, whatever a client put into its headers.
 _QUOTED = rb'"((?:[^"\\]++|\\.)*+)"'
@@ -50,33 +41,6 @@ _MONTHS = {
 }
 
 
-class MalformedLineError(ValueError):
-    """The line cannot be used. Stays inside the importer: such lines are counted and reported, never raised."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(EXPLANATIONS[reason])
-        self.reason: Reason = reason
-
-
-class LogLine(NamedTuple):
-    """The fields of a line, unescaped. A `-`, which servers write for what they do not know, is "" (0 as a size)."""
-
-    host: str
-    ident: str
-    user: str
-    at: datetime
-    """In UTC."""
-    method: str
-    """Empty, like `target` and `protocol`, where the client sent no HTTP."""
-    target: str
-    protocol: str
-    """Empty also for HTTP/0.9, which does not send it."""
-    status: int
-    size: int
-    referrer: str
-    user_agent: str
-
-
 def parse_line(line: bytes) -> LogLine:
     """Parse `line`, given without its line end. Bytes that are no UTF-8 become U+FFFD.
 
@@ -94,18 +58,13 @@ def parse_line(line: bytes) -> LogLine:
         host.decode("utf-8", "replace"),
         _text(ident),
         _text(user),
-        _parse_time(time),
+        parse_time(time),
         *_split_request(request),
         int(status),
         0 if size == b"-" else int(size),
         _text(referrer),
         _text(user_agent),
     )
-
-
-def is_unfinished(line: bytes) -> bool:
-    """Whether a last line without line end may still be being written: only a closing quote shows that it is whole."""
-    return not line.endswith(b'"')
 
 
 def _text(field: bytes | None) -> str:
@@ -130,7 +89,7 @@ def _split_request(request: bytes) -> tuple[str, str, str]:
 
 
 @lru_cache(maxsize=256)  # neighbouring lines share their second
-def _parse_time(text: bytes) -> datetime:
+def parse_time(text: bytes) -> datetime:
     sign = -1 if text[21:22] == b"-" else 1
     try:
         offset = timezone(sign * timedelta(hours=int(text[22:24]), minutes=int(text[24:26])))

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.importer.line import MalformedLineError, is_unfinished, parse_line
+from cli.importer.formats import FORMATS
+from cli.importer.formats.combined import parse_line
+from cli.importer.formats.line import MalformedLineError
 
 COMBINED = b'1.2.3.4 - - [17/May/2015:10:05:03 +0000] "GET /a?b=c HTTP/1.1" 200 12 "http://x.org/" "Mozilla/5.0"'
 
@@ -167,10 +169,10 @@ def test_a_hostile_line_takes_linear_time() -> None:
     assert process_time() - began < 1.0  # milliseconds, unless the pattern backtracks
 
 
-def test_every_prefix_of_a_line_is_unfinished_or_no_line() -> None:
+def test_every_prefix_of_a_line_is_no_line_or_does_not_end_like_a_whole_one() -> None:
     for end in range(len(COMBINED)):
         prefix = COMBINED[:end]
-        if not is_unfinished(prefix):
+        if prefix.endswith(FORMATS["combined"].whole_end):
             with pytest.raises(MalformedLineError):
                 parse_line(prefix)
-    assert not is_unfinished(COMBINED)
+    assert COMBINED.endswith(FORMATS["combined"].whole_end)
