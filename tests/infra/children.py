@@ -26,8 +26,8 @@ def ready():
 def python_spec(tmp_path: Path, code: str, *, name: str = "child", **fields: Any) -> ChildSpec:
     """A child that runs `code` after `PRELUDE`."""
     argv = (sys.executable, "-IS", "-c", PRELUDE + textwrap.dedent(code))
-    fields = {"env": dict(os.environ), "log_path": tmp_path / f"{name}.log", "ready_timeout_s": 10.0} | fields
-    return ChildSpec(name=name, argv=argv, **fields)
+    defaults: dict[str, Any] = {"env": dict(os.environ), "log_path": tmp_path / f"{name}.log", "ready_timeout_s": 10.0}
+    return ChildSpec(name=name, argv=argv, **(defaults | fields))
 
 
 def eventually(condition: Callable[[], bool], *, within_s: float = 10.0) -> bool:

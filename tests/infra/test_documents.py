@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -36,7 +37,7 @@ def test_a_write_that_fails_leaves_the_old_document(tmp_path: Path, monkeypatch:
     def full(_fd: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(documents.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DiskFullError):
         documents.write_json(path, Doc(2))
     assert documents.read_json(path, Doc) == Doc(1)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ def test_picked_ports_differ_are_free_and_are_not_handed_to_outgoing_connections
 
 
 def test_pick_avoids(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ports.random, "sample", lambda _range, _count: [20_001, 20_002])
+    monkeypatch.setattr(random, "sample", lambda _range, _count: [20_001, 20_002])
     monkeypatch.setattr(ports, "is_free", lambda _port: True)
     assert ports.pick(avoid=frozenset({20_001})) == (20_002,)
     with pytest.raises(PortInUseError):

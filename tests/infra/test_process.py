@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import ConfigError, DiskFullError, StateError, StateLockedError, UnavailableError
+from core.errors import ConfigError, DiskFullError, SluiceError, StateError, StateLockedError, UnavailableError
 from infra import pids
 from infra.process import Child, describe_exit
 from tests.infra.children import eventually, python_spec
@@ -77,7 +77,7 @@ def test_the_environment_is_what_the_spec_says(tmp_path: Path) -> None:
     ],
 )
 def test_a_child_that_ends_before_it_is_ready_says_why_at_once(
-    tmp_path: Path, code: str, error: type[Exception], words: str
+    tmp_path: Path, code: str, error: type[SluiceError], words: str
 ) -> None:
     child = Child(python_spec(tmp_path, code, ready_timeout_s=30.0))
     child.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from tests.infra.children import FakeChild
 
 
 class Scene:
-    def __init__(self, **fields: float) -> None:
+    def __init__(self, **fields: Any) -> None:
         self.clock = ManualClock()
         self.events: list[ChildEvent] = []
         spec = ChildSpec(name="x", argv=("x",), env={}, log_path=Path("x.log"), **fields)
@@ -146,14 +147,14 @@ def test_not_ready_in_time_later_is_retried_with_doubled_patience() -> None:
     s.clock.advance(s.fall())
     for patience in (5, 10, 20):
         s.child.step()
-        assert s.child.state is ChildState.STARTING
+        assert s.child.state == ChildState.STARTING
         s.clock.advance(patience)
         s.child.step()
         assert s.fake.code is None
         s.clock.advance(0.1)
         s.child.step()
         s.child.step()
-        assert s.child.state is ChildState.BACKOFF
+        assert s.child.status().state is ChildState.BACKOFF
         s.clock.advance(15)
     assert s.child.fatal is None
 
