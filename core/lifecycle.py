@@ -82,9 +82,6 @@ class Lifecycle:
             callbacks = list(self._on_drain)
         log.info("process.draining", name=self.name, reason=reason)
         notify("STOPPING=1")
-        overdue = threading.Timer(self._drain_grace_s, self._overdue)
-        overdue.daemon = True
-        overdue.start()
         for callback in callbacks:
             callback()
 
@@ -99,6 +96,9 @@ class Lifecycle:
         """Drain, or end at once if that was asked for before. For processes whose framework owns the signals."""
         if self._drain.is_set():
             os._exit(ExitCode.INTERRUPTED)
+        overdue = threading.Timer(self._drain_grace_s, self._overdue)
+        overdue.daemon = True
+        overdue.start()
         # A handler runs between two bytecodes of the main thread, which may hold our lock or a logger's.
         threading.Thread(target=self.drain, kwargs={"reason": signal.Signals(signum).name}, daemon=True).start()
 

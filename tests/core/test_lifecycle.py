@@ -156,3 +156,31 @@ def test_a_supervisor_that_cannot_be_reached_stops_nothing(where: str, monkeypat
     life = Lifecycle("x")
     life.ready()
     assert life.phase is Phase.READY
+
+
+def test_a_drain_that_hangs_ends_by_itself_and_says_where() -> None:
+    program = """
+import os, signal, time
+from core.lifecycle import Lifecycle
+from core.log import configure
+configure(process="test", form="json")
+lifecycle = Lifecycle("test", drain_grace_s=0.5)
+lifecycle.install_signal_handlers()
+os.kill(os.getpid(), signal.SIGTERM)
+while True:
+    time.sleep(60)  # a client library that says good-bye to a broker that is gone
+"""
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == ExitCode.INTERNAL
+    assert time.monotonic() - began < 10
+    assert "process.drain_overdue" in done.stderr
+    assert "File" in done.stderr
+
+
+def test_a_drain_that_was_asked_for_in_the_process_has_no_time_limit() -> None:
+    """Only a signal starts the clock: tests and embedders drain lifecycles without ending their process."""
+    lifecycle = Lifecycle("test", drain_grace_s=0.05)
+    lifecycle.drain(reason="test")
+    time.sleep(0.3)
+    assert lifecycle.draining

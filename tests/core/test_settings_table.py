@@ -90,7 +90,7 @@ def test_a_malformed_value_names_variable_and_form(name: str, text: str, said: s
 
 @pytest.mark.parametrize("f", [f for f in fields(Settings) if f.metadata["minimum"] is not None], ids=lambda f: f.name)
 def test_a_bound_holds_on_both_sides(f: Any) -> None:
-    minimum = int(f.metadata)
+    minimum = int(f.metadata["minimum"])
     assert getattr(Settings.from_env({variable(f.name): str(minimum)}), f.name) == minimum
     with pytest.raises(ConfigError, match="at least"):
         Settings.from_env({variable(f.name): str(minimum - 1)})
