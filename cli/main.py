@@ -14,9 +14,17 @@ from core.errors import ExitCode, SluiceError
 
 # command → (module, attribute, one line for --help)
 _COMMANDS = {
+    "up": ("cli.up.command", "up", "Start the whole stack and show how it is doing."),
+    "status": ("cli.up.status", "status", "Show how the running stack is doing."),
+    "logs": ("cli.up.logs", "logs", "Show what the processes log."),
+    "down": ("cli.up.down", "down", "Stop the running stack."),
+    "reset": ("cli.up.reset", "reset", "Delete all data in the state folder."),
     "demo": ("cli.demo.command", "demo", "Import real web traffic end to end and compare the rollups with a recount."),
     "import": ("cli.importing", "import_group", "Import historic events from files."),
     "query": ("cli.query", "query", "Run one SQL query on the ClickHouse of the running stack."),
+    "send": ("cli.send.command", "send", "Send events and tell what became of each, up to its row."),
+    "tail": ("cli.tail.command", "tail", "Show events as they become curated, dead-lettered or duplicates."),
+    "test-server": ("cli.test_server.command", "test_server", "Run the pipeline in memory, for tests of clients."),
     "collector": ("cli.processes", "collector", "Run a collector."),
     "streams": ("cli.processes", "streams", "Run a stream worker."),
     "sink": ("cli.processes", "sink", "Run a sink."),

@@ -1,7 +1,7 @@
-"""The whole stack on this machine: engines that are not external, topics and tables, collector, stream worker, sink.
+"""The whole stack on this machine: engines that are not external, topics and tables, collector, stream workers, sinks.
 
 Order up: state folder locked, engines, topics and migrations, flow. Order down: the collector first (nothing new comes
-in), then streams, then the sink, then the engines. How each process lives is `infra.supervisor`'s business.
+in), then streams, then sinks, then the engines. How each process lives is `infra.supervisor`'s business.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cli import endpoints
 from cli.endpoints import Endpoints
 from core.settings import Settings
 from infra import documents, ports, state, topics
-from infra.child_events import ChildEvent
+from infra.child_events import ChildEvent, ChildStatus
 from infra.kafka import broker, jars
 from infra.process import ChildSpec
 from infra.supervisor import Supervisor
@@ -30,7 +30,8 @@ _NEEDED_MIB = 300
 # What child processes take over of our environment besides the settings: the rest is the user's shell's.
 _INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TZ", "XDG_CACHE_HOME", "VIRTUAL_ENV")
 _ENGINE_GRACE_S = 20.0
-_FLOW_GRACE_S = 30.0
+# Longer than the collector waits for its last requests.
+_FLOW_GRACE_S = 45.0
 
 OnStep = Callable[[str], None]
 
@@ -53,6 +54,10 @@ class RunningStack:
     engines: Supervisor
     flow: Supervisor
 
+    def status(self) -> tuple[ChildStatus, ...]:
+        """A snapshot of all processes, in start order."""
+        return self.engines.status() + self.flow.status()
+
 
 def _ignore(_text: str) -> None:
     pass
@@ -60,9 +65,13 @@ def _ignore(_text: str) -> None:
 
 @contextmanager
 def running(
-    settings: Settings, *, on_step: OnStep = _ignore, on_event: Callable[[ChildEvent], None] | None = None
+    settings: Settings,
+    *,
+    workers: int = 1,
+    on_step: OnStep = _ignore,
+    on_event: Callable[[ChildEvent], None] | None = None,
 ) -> Iterator[RunningStack]:
-    """Bring the stack up, and down again at the end of the block.
+    """Bring the stack up, with `workers` stream workers and as many sinks, and down again at the end of the block.
 
     `on_step` is told in words what is being done.
 
@@ -83,7 +92,7 @@ def running(
         migrate.apply(settings)
         on_step("starting sink, streams and collector")
         # The consumers come first, so that the first event finds them; they go last, so that the last one does too.
-        groups = [[_flow("sink", settings)], [_flow("streams", settings)], [_flow("collector", settings)]]
+        groups = [_sinks(settings, workers), _streams(settings, workers), [_flow("collector", "collector", settings)]]
         flow_supervisor = stack.enter_context(Supervisor(groups, on_event=on_event))
         found = _endpoints(settings, identity)
         endpoints.write(folder, found)
@@ -161,10 +170,50 @@ def _pings(url: str) -> bool:
         return False
 
 
-def _flow(name: str, settings: Settings) -> ChildSpec:
+def _streams(settings: Settings, workers: int) -> list[ChildSpec]:
+    return [
+        _flow(
+            _name("streams", number, workers),
+            "streams",
+            replace(
+                settings,
+                streams_worker_id=str(number),
+                metrics_port=_shifted(settings.metrics_port, number),
+                streams_web_port=_shifted(settings.streams_web_port, number),
+            ),
+        )
+        for number in range(workers)
+    ]
+
+
+def _sinks(settings: Settings, workers: int) -> list[ChildSpec]:
+    return [
+        _flow(
+            _name("sink", number, workers),
+            "sink",
+            replace(
+                settings,
+                sink_worker_id=str(number),
+                metrics_port=_shifted(settings.metrics_port, workers + number),
+            ),
+        )
+        for number in range(workers)
+    ]
+
+
+def _name(role: str, number: int, workers: int) -> str:
+    return role if workers == 1 else f"{role}-{number}"
+
+
+def _shifted(port: int, by: int) -> int:
+    """Two processes cannot share a port: the first stream worker gets the one that is set, the others those after."""
+    return port + by if port else 0
+
+
+def _flow(name: str, role: str, settings: Settings) -> ChildSpec:
     return ChildSpec(
         name=name,
-        argv=(sys.executable, "-m", "cli", name),
+        argv=(sys.executable, "-m", "cli", role),
         env=_inherited() | settings.to_env(),
         log_path=settings.state_dir / "logs" / f"{name}.log",
         ready_timeout_s=60.0,

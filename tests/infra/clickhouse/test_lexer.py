@@ -29,7 +29,7 @@ def test_any_bytes_are_read_to_their_end(sql: bytes) -> None:
     assert sum(token.end - token.start for token in tokens(sql)) <= len(sql)
 
 
-@given(st.text(st.characters(exclude_characters="\\'"), max_size=50))
+@given(st.text(st.characters(exclude_characters="\\'", exclude_categories=["Cs"]), max_size=50))
 def test_a_string_is_one_token_whatever_is_in_it(text: str) -> None:
     quoted = b"'" + text.encode() + b"'"
     assert [token.text for token in tokens(b"select " + quoted + b" from t")] == [b"select", quoted, b"from", b"t"]

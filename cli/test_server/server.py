@@ -1,0 +1,96 @@
+"""The test server as a process: socket, loop, signals. One process, one loop, nothing on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Callable, Generator
+from functools import partial
+
+import uvicorn
+import uvloop
+
+from collector.connection import Connection
+from core.errors import ConfigError, PortInUseError
+from core.lifecycle import Lifecycle
+
+_BACKLOG = 256
+# What a client may still need to read its answer. A test run that ends wants its port back.
+_GRACE_S = 2
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one.
+
+    Raises:
+        PortInUseError: something else listens there.
+        ConfigError: `host` is no address of this machine.
+    """
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise ConfigError(f"{host!r} is no address: {error}") from error
+    listener = socket.socket(family, kind, proto)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUseError(f"port {port} of {host} is in use", hint="Give another with --port.") from error
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return listener
+
+
+def serve(app: object, *, listener: socket.socket, lifecycle: Lifecycle, on_ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT. `on_ready` is called once a request would be answered."""
+    lifecycle.install_signal_handlers()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(app, listener=listener, lifecycle=lifecycle, on_ready=on_ready))
+    lifecycle.stopped()
+
+
+def _call_threadsafe(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    loop.call_soon_threadsafe(callback)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn with our signal handling, and with a moment at which it is ready."""
+
+    def __init__(self, config: uvicorn.Config, *, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+    def stop(self) -> None:
+        self.should_exit = True
+
+
+async def _serve(app: object, *, listener: socket.socket, lifecycle: Lifecycle, on_ready: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    server = _Server(config, on_ready=on_ready)
+    # Draining begins on a thread of its own.
+    lifecycle.on_drain(partial(_call_threadsafe, loop, server.stop))
+    await server.serve(sockets=[listener])
