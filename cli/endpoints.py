@@ -50,7 +50,7 @@ def resolve(settings: Settings) -> Endpoints:
     if found is None and not (settings.collector_url or settings.clickhouse_url or settings.kafka_bootstrap):
         raise UnavailableError(
             f"no running stack in {settings.state_dir} and no SLUICE_*_URL is set",
-            hint="Start one with `sluice demo --keep`, or point SLUICE_STATE_DIR at its folder.",
+            hint="Start one with `sluice up`, or point SLUICE_STATE_DIR at its folder.",
         )
     blank = found or Endpoints("", "", settings.clickhouse_user, "", "", "", settings.bootstrap_tenant)
     return Endpoints(

@@ -72,7 +72,7 @@ def common(settings: Settings) -> Config:
     if not settings.kafka_bootstrap:
         raise ConfigError(
             "no Kafka is configured",
-            hint="Set SLUICE_KAFKA_BOOTSTRAP, or run inside a stack that `sluice demo` started.",
+            hint="Set SLUICE_KAFKA_BOOTSTRAP, or run inside a stack that `sluice up` started.",
         )
     config: Config = {
         "bootstrap.servers": settings.kafka_bootstrap,

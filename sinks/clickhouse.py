@@ -68,7 +68,7 @@ class ClickHouse:
         if url.scheme not in {"http", "https"} or not url.hostname:
             raise ConfigError(
                 f"SLUICE_CLICKHOUSE_URL must be http(s)://host:port, not {settings.clickhouse_url!r}",
-                hint="Set it, or run inside a stack that `sluice demo` started.",
+                hint="Set it, or run inside a stack that `sluice up` started.",
             )
         self.database = settings.clickhouse_database if database is None else database
         self._url = settings.clickhouse_url.rstrip("/") + "/"

@@ -120,7 +120,7 @@ def test_an_unknown_setting_names_the_nearest(tmp_path: Path) -> None:
 def test_no_running_stack(tmp_path: Path) -> None:
     done = _sluice("query", "SELECT 1", state=tmp_path / "nowhere")
     assert done.returncode == 69
-    assert "sluice demo --keep" in done.stderr
+    assert "sluice up" in done.stderr
 
 
 def test_jars_missing_and_no_network(tmp_path: Path) -> None:
