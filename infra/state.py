@@ -19,8 +19,8 @@ from infra import pids
 from infra.documents import write_text
 
 FORMAT = 1
-_VERSION_FILE = "version"
-_LOCK_FILE = "lock"
+VERSION_FILE = "version"
+LOCK_FILE = "lock"
 _MIB = 1024 * 1024
 _OTHER_FOLDER = "or set SLUICE_STATE_DIR to another folder."
 
@@ -38,10 +38,10 @@ def open_folder(path: Path) -> Path:
         content = {entry.name for entry in folder.iterdir()}
     except OSError as error:
         raise StateError(f"the state folder {folder} cannot be used: {error.strerror}") from error
-    if _VERSION_FILE in content:
+    if VERSION_FILE in content:
         _check_version(folder)
-    elif {name for name in content if not name.startswith(".")} <= {_LOCK_FILE}:
-        write_text(folder / _VERSION_FILE, f"format={FORMAT}\n")
+    elif {name for name in content if not name.startswith(".")} <= {LOCK_FILE}:
+        write_text(folder / VERSION_FILE, f"format={FORMAT}\n")
     else:
         raise StateError(
             f"{folder} holds files but is not a state folder of Sluice", hint=f"Choose an empty one, {_OTHER_FOLDER}"
@@ -51,12 +51,12 @@ def open_folder(path: Path) -> Path:
 
 def _check_version(folder: Path) -> None:
     try:
-        text = (folder / _VERSION_FILE).read_text(encoding="utf-8").strip()
+        text = (folder / VERSION_FILE).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise StateError(f"{folder / _VERSION_FILE} cannot be read: {error}") from error
+        raise StateError(f"{folder / VERSION_FILE} cannot be read: {error}") from error
     name, _, number = text.partition("=")
     if name != "format" or not number.isdecimal():
-        raise StateError(f"{folder / _VERSION_FILE} says {text!r}", hint=f"Restore it, {_OTHER_FOLDER}")
+        raise StateError(f"{folder / VERSION_FILE} says {text!r}", hint=f"Restore it, {_OTHER_FOLDER}")
     if int(number) > FORMAT:
         raise StateError(
             f"the state folder {folder} was made by a newer Sluice (format {number}, this one reads {FORMAT})",
@@ -77,7 +77,7 @@ def exclusive(folder: Path) -> Iterator[None]:
         StateLockedError: a live process holds it; the message names it.
         StateError: the file system cannot lock.
     """
-    path = folder / _LOCK_FILE
+    path = folder / LOCK_FILE
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:

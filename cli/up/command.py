@@ -27,7 +27,7 @@ from core.errors import ExitCode, SluiceError, StateError, StateLockedError
 from core.log import configure, get_logger
 from core.settings import Settings
 from infra.child_log import ROTATE_BYTES
-from infra.state import open_folder
+from infra.state import VERSION_FILE, open_folder
 
 log = get_logger(__name__)
 
@@ -75,7 +75,7 @@ def _open_folder(path: Path) -> Path:
     try:
         return open_folder(path)
     except StateError as error:
-        if (path / "version").exists():
+        if (path / VERSION_FILE).exists():
             error.hint += " `sluice reset` deletes its data, so that it can be used anew."
         raise
 

@@ -12,15 +12,15 @@ import os
 from pathlib import Path
 
 from infra import pids
+from infra.state import LOCK_FILE
 
 # As `infra.state` names it.
-_LOCK_FILE = "lock"
 _COMMAND = "up"
 
 
 def of(folder: Path) -> int | None:
     """The holder's pid, or None."""
-    path = folder / _LOCK_FILE
+    path = folder / LOCK_FILE
     try:
         text = path.read_text(encoding="ascii").strip()
         identity = path.stat()

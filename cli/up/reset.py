@@ -14,11 +14,8 @@ from cli.up.figures import DiskSource
 from cli.up.words import size
 from core.errors import ExitCode, StateError, StateLockedError
 from core.settings import Settings
-from infra.state import exclusive
+from infra.state import LOCK_FILE, VERSION_FILE, exclusive
 
-# As `infra.state` names them.
-_VERSION_FILE = "version"
-_LOCK_FILE = "lock"
 _VERSION_START = "format="
 
 
@@ -51,7 +48,7 @@ def reset(*, yes: bool) -> int:
 
 def _require_state_folder(folder: Path) -> None:
     try:
-        text = (folder / _VERSION_FILE).read_text(encoding="utf-8")
+        text = (folder / VERSION_FILE).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         text = ""
     if not text.startswith(_VERSION_START):
@@ -67,8 +64,8 @@ def empty(folder: Path) -> None:
         StateError: something cannot be deleted.
     """
     try:
-        for entry in sorted(folder.iterdir(), key=lambda path: path.name == _VERSION_FILE):
-            if entry.name == _LOCK_FILE:
+        for entry in sorted(folder.iterdir(), key=lambda path: path.name == VERSION_FILE):
+            if entry.name == LOCK_FILE:
                 continue
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
