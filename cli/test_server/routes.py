@@ -71,10 +71,14 @@ def _parsed(request: Request) -> selection.Selection:
 
 async def _body(request: Request) -> bytes:
     body = bytearray()
+    size = 0
+    # Read to its end even if it is too long: a connection with unread bytes is reset, maybe before the answer is read.
     async for part in request.stream():
-        body += part
-        if len(body) > _MAX_BODY_BYTES:
-            raise UsageError(f"the assertion is larger than {_MAX_BODY_BYTES} bytes")
+        size += len(part)
+        if size <= _MAX_BODY_BYTES:
+            body += part
+    if size > _MAX_BODY_BYTES:
+        raise UsageError(f"the assertion is larger than {_MAX_BODY_BYTES} bytes")
     return bytes(body)
 
 
