@@ -61,6 +61,20 @@ class Settings:
     )
     failpoint: str = _setting("", help="For fault tests: `name:kill@3` or `name:stop`, several by commas.")
 
+    # Contracts
+    schemas_dir: str = _setting(
+        "", help="Folder with your own event contracts (`avro/` and `lock.json`); empty uses the starter plan."
+    )
+    schema_registry_url: str = _setting(
+        "", help="Schema registry whose ids our topics' records shall name; empty uses the ids of `lock.json`."
+    )
+    schema_registry_user: str = _setting("", help="User at the schema registry.")
+    schema_registry_password: str = _setting("", secret=True, help="Password at the schema registry.")
+    registry_host: str = _setting("127.0.0.1", help="Address our own read-only schema registry listens on.")
+    registry_port: int = _setting(
+        0, help="Port of our own schema registry; 0 picks a free one and keeps it.", minimum=0
+    )
+
     # Kafka
     kafka_bootstrap: str = _setting("", help="host:port list of a Kafka to use; empty starts the embedded one.")
     kafka_port: int = _setting(0, help="Port of the embedded Kafka; 0 picks a free one and keeps it.", minimum=0)
@@ -138,6 +152,20 @@ class Settings:
         2_000_000,
         unit="ids",
         help="Most ids remembered per partition; whichever of the two bounds ends first.",
+        minimum=1,
+    )
+    enrich_user_agent: bool = _setting(True, help="Fill in browser, system, device and bots.")  # noqa: FBT003
+    enrich_referrer: bool = _setting(True, help="Fill in the type and name of the referrer.")  # noqa: FBT003
+    enrich_campaign: bool = _setting(True, help="Fill in UTM parameters, click id and channel.")  # noqa: FBT003
+    enrich_geo_mmdb: str = _setting(
+        "", help="MaxMind DB file with countries or cities; empty leaves the place out. Read again when it is replaced."
+    )
+    enrich_session: bool = _setting(True, help="Give events without a session one: a visitor's day (UTC).")  # noqa: FBT003
+    enrich_budget_us: int = _setting(
+        # Ten times what the costliest step takes with a warm cache. Lower, and new user agents switch it off.
+        20,
+        unit="us",
+        help="Time a step of the enrichment may take per event, on average; above it the step is off for a minute.",
         minimum=1,
     )
 
