@@ -1,97 +1,172 @@
-"""The contracts events are judged by: the payload's own form and, per event, the form of its properties."""
+"""The contracts events are judged by: the payload's own form, its context, and per event the form of its properties.
+
+Versions of one event live side by side. A curated row has the newest stable version's shape, whichever version its
+event was judged by; both versions are on the row.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-import msgspec
-
-from schemas.codegen.structs import struct_type
+from core.errors import ConfigError
+from core.log import get_logger
+from schemas.codegen.compiled import DECODE_ERRORS, Compiled, compile_record
+from schemas.codegen.reshape import compile_reshape
 from schemas.faults import Fault, from_decode_error
-from schemas.registry import Registry, bundled
+from schemas.registry import Registry, Schema, bundled
 
-# Subjects that describe records of ours, not events of clients.
-SYSTEM_SUBJECTS = frozenset({"raw_envelope", "tracked_event", "event", "dead_letter", "outcome"})
+log = get_logger(__name__)
+
+# Judges every custom event that has no contract of its own.
 OPEN_SUBJECT = "custom_event"
-DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-
-class ContractError(Exception):
-    """An event breaks its contract; `faults` says how. Expected on the stream's path, so no `SluiceError`."""
-
-    def __init__(self, faults: list[Fault]) -> None:
-        super().__init__("; ".join(map(str, faults)))
-        self.faults = faults
+CONTEXT_SUBJECT = "context"
+_NOTHING = b"{}"
 
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """One version of an event's contract. `label` is `subject:version`, as outcomes count it."""
+    """One version of an event's contract. `label` is `subject:version`, as outcomes count it.
+
+    `reshape` brings properties that keep this version into the shape of `stable_version`.
+    """
 
     subject: str
     version: int
     label: str
-    properties: msgspec.json.Decoder[Any]
-
-    def check(self, properties: msgspec.Raw) -> None:
-        """Raises ContractError unless `properties` has the contract's form."""
-        try:
-            self.properties.decode(properties)
-        except DECODE_ERRORS as error:
-            raise ContractError([from_decode_error(error, root="$.properties")]) from error
+    stable_version: int
+    compiled: Compiled
+    reshape: Callable[[bytes], bytes] | None
 
 
-class _AnyObject(msgspec.Struct):
-    """What contexts are until they have contracts of their own."""
+class ContractError(Exception):
+    """An event breaks its contract; `faults` has all of them. Expected on the stream's path, so no `SluiceError`.
+
+    `contract` is None where none could be found to judge by.
+    """
+
+    def __init__(self, faults: list[Fault], contract: Contract | None = None) -> None:
+        super().__init__("; ".join(map(str, faults)))
+        self.faults = faults
+        self.contract = contract
+
+
+class Judged(NamedTuple):
+    """An event that keeps its contract.
+
+    `event` is the TrackedEvent struct. `properties` are those declared, in the stable shape, `extra` those that are
+    not (empty text if none), `context` is as sent: all three the text of a JSON object.
+    """
+
+    contract: Contract
+    event: Any
+    properties: str
+    context: str
+    extra: str
 
 
 class Contracts:
-    """Finds the contract an event names, and decodes its payload."""
+    """All released contracts of a registry, compiled."""
 
     def __init__(self, registry: Registry) -> None:
-        self._tracked = msgspec.json.Decoder(struct_type(registry.get("tracked_event", 1).source))
-        self._context = msgspec.json.Decoder(_AnyObject)
-        self._by_subject: dict[str, dict[int, Contract]] = {}
-        for subject in registry.subjects():
-            if subject not in SYSTEM_SUBJECTS:
-                self._by_subject[subject] = {v: _contract(registry, subject, v) for v in registry.versions(subject)}
+        self._tracked = compile_record(registry.get("tracked_event", 1).resolved)
+        context = registry.versions(CONTEXT_SUBJECT)
+        self._context = compile_record(registry.latest(CONTEXT_SUBJECT).resolved) if context else None
+        self._events = {subject: _Versions(registry, subject) for subject in registry.subjects("event")}
+        self._open = self._events.get(OPEN_SUBJECT)
 
-    def find(self, event: str, version: int) -> Contract:
-        """The contract of `event` at `version`, or the newest where the version is 0.
-
-        A custom event that has no contract of its own is judged by the open one.
+    def judge(self, event: str, version: int, payload: bytes) -> Judged:
+        """Judge `payload` by the contract of `event` at `version`; 0 infers the newest version that it keeps.
 
         Raises:
-            ContractError: the version does not exist.
+            ContractError: it is not the JSON of a TrackedEvent, there is no such contract, or it breaks the contract.
         """
-        versions = self._by_subject.get(event) or self._by_subject[OPEN_SUBJECT]
-        found = versions.get(version or max(versions))
-        if found is None:
-            known = ", ".join(map(str, sorted(versions)))
-            raise ContractError([Fault("unknown_version", "$.version", f"one of {known}", str(version))])
-        return found
-
-    def decode(self, payload: bytes) -> Any:
-        """The payload as a TrackedEvent struct. Its properties are the event's own contract's to judge.
-
-        Raises:
-            ContractError: the payload is not the JSON of a TrackedEvent, or its context is no object.
-        """
-        root = "$"
+        versions = self._events.get(event) or self._open
+        if versions is None:
+            raise ContractError([Fault("unknown_event", "$.event_type", "an event with a contract", "")])
+        candidates = versions.candidates(version)
         try:
-            event: Any = self._tracked.decode(payload)
-            root = "$.context"
-            self._context.decode(event.context)
+            tracked = self._tracked.decode(payload)
         except DECODE_ERRORS as error:
-            raise ContractError([from_decode_error(error, root=root)]) from error
-        return event
+            raise ContractError(_explained(self._tracked, payload, "$", error), candidates[0]) from error
+        properties, context = bytes(tracked.properties), bytes(tracked.context)
+        faults = [] if context == _NOTHING else self._context_faults(context)
+        for contract in candidates:
+            try:
+                _, declared, extra = contract.compiled.split(properties)
+            except DECODE_ERRORS:
+                continue
+            if faults:
+                raise ContractError(faults, contract)
+            if contract.reshape is not None:
+                declared = contract.reshape(declared)
+            unplanned = "" if extra == _NOTHING else str(extra, "utf-8")
+            return Judged(contract, tracked, str(declared, "utf-8"), str(context, "utf-8"), unplanned)
+        # The newest speaks: what an older version would have said of the event is not what its sender should mend.
+        newest = candidates[0]
+        raise ContractError(_explained(newest.compiled, properties, "$.properties") + faults, newest)
+
+    def _context_faults(self, context: bytes) -> list[Fault]:
+        if self._context is None:
+            return []
+        try:
+            self._context.decode(context)
+        except DECODE_ERRORS as error:
+            return _explained(self._context, context, "$.context", error)
+        return []
 
 
-def _contract(registry: Registry, subject: str, version: int) -> Contract:
-    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(struct_type(registry.get(subject, version).source))
-    return Contract(subject, version, f"{subject}:{version}", decoder)
+class _Versions:
+    """The contracts of one event."""
+
+    def __init__(self, registry: Registry, subject: str) -> None:
+        schemas = [registry.get(subject, version) for version in registry.versions(subject)]
+        replaced = {s.version: s.source["supersededBy"] for s in schemas if "supersededBy" in s.source}
+        stable = max((s for s in schemas if s.version not in replaced), key=lambda s: s.version, default=schemas[-1])
+        contracts = {s.version: _contract(s, stable) for s in schemas}
+        self._named = {version: contracts[_redirected(subject, version, replaced)] for version in contracts}
+        self._inferred = [contracts[v] for v in sorted(contracts, reverse=True) if v not in replaced]
+
+    def candidates(self, version: int) -> list[Contract]:
+        """The contracts to judge by, in order. Raises ContractError where `version` does not exist."""
+        if not version:
+            return self._inferred
+        found = self._named.get(version)
+        if found is None:
+            known = ", ".join(map(str, sorted(self._named)))
+            raise ContractError([Fault("unknown_version", "$.version", f"one of {known}", str(version))])
+        return [found]
+
+
+def _redirected(subject: str, version: int, replaced: dict[int, int]) -> int:
+    """Where `supersededBy` leads, over several if need be."""
+    seen = {version}
+    while version in replaced:
+        version = replaced[version]
+        if version in seen:
+            raise ConfigError(f"{subject}: `supersededBy` of version {version} leads back to itself")
+        seen.add(version)
+    return version
+
+
+def _contract(schema: Schema, stable: Schema) -> Contract:
+    reshape: Callable[[bytes], bytes] | None = None
+    shape = schema.version
+    if schema is not stable:
+        try:
+            reshape, shape = compile_reshape(schema.resolved, stable.resolved), stable.version
+        except ConfigError as error:  # released without compatibility: its rows keep the shape they have
+            log.warning("contracts.not_reshaped", contract=schema.label, stable=stable.label, reason=error.message)
+    return Contract(schema.subject, schema.version, schema.label, shape, compile_record(schema.resolved), reshape)
+
+
+def _explained(compiled: Compiled, data: bytes, root: str, error: Exception | None = None) -> list[Fault]:
+    faults = compiled.explain(data, root)
+    if not faults and error is not None:
+        return [from_decode_error(error, root=root)]
+    return faults
 
 
 @cache

@@ -1,96 +1,358 @@
-"""Avro record → `msgspec.Struct` type, so that decoding JSON *is* validating it (Avro 1.12, "Complex Types").
+"""Avro record → `msgspec.Struct` types, so that decoding JSON *is* validating it (Avro 1.12, "Complex Types").
 
-Bounds come from attributes beside a field, which plain Avro tools ignore: `minimum`, `maximum`, `minLength`,
-`maxLength`. A record says by `unknown` whether fields it does not declare are kept or rejected.
+Bounds come from attributes that plain Avro tools ignore (`minimum`, `maxLength`, …). A record says by `unknown` what
+becomes of fields it does not declare. What msgspec has no constraint for (digits of a decimal, bounds of a time that
+may come as text) is a type of its own here, which a `Reader` reads through a hook: it costs only where it is used.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import NoneType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
 from core.errors import ConfigError
+from schemas.codegen import model
+from schemas.codegen.defaults import json_default
+from schemas.codegen.model import Record, Type
+from schemas.codegen.parse import parse
 
-_INT = (-(2**31), 2**31 - 1)
-_LONG = (-(2**63), 2**63 - 1)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_EPOCH_DAY = dt.date(1970, 1, 1).toordinal()
+# What RFC 3339 can say: years 1 to 9999. Bounds this wide need no check of times that come as text.
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+_FIRST_DAY, _LAST_DAY = dt.date.min.toordinal() - _EPOCH_DAY, dt.date.max.toordinal() - _EPOCH_DAY
+_DATETIME = Annotated[dt.datetime, msgspec.Meta(tz=True)]
+_HEX = "[0-9a-fA-F]"
+# Clients write UUIDs in either case (Apple's in capitals); it is kept as sent.
+_UUID = Annotated[str, msgspec.Meta(pattern=rf"\A{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}\Z")]
+_DIGITS = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?", re.ASCII)
+
+
+def millis(value: dt.datetime | int) -> int:
+    """Milliseconds since 1970 UTC, rounded as fastavro does."""
+    if isinstance(value, int):
+        return int(value)
+    since = value - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000
+
+
+def micros(value: dt.datetime | int) -> int:
+    """Microseconds since 1970 UTC."""
+    if isinstance(value, int):
+        return int(value)
+    since = value - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def days(value: dt.date | int) -> int:
+    """Days since 1970-01-01."""
+    return int(value) if isinstance(value, int) else value.toordinal() - _EPOCH_DAY
+
+
+# -- types that msgspec has no constraint for
+
+
+class NumberText(str):
+    """A JSON number with a fraction or an exponent, as it was written."""
+
+    __slots__ = ()
+
+
+class _Bounded(int):
+    """A time within bounds, in its Avro unit, whether it came as text or as a number."""
+
+    word: str
+    unit: Any
+    text_type: Any
+    low: int
+    high: int
+
+    @classmethod
+    def read(cls, value: object) -> _Bounded:
+        if type(value) is int:
+            number = value
+        elif type(value) is str:
+            try:
+                number = cls.unit(msgspec.convert(value, cls.text_type))
+            except msgspec.ValidationError as error:
+                raise ValueError(str(error)) from error
+        else:
+            raise ValueError(f"Expected `{cls.word}`, got `{_word(value)}`")
+        if number < cls.low:
+            raise ValueError(f"Expected `{cls.word}` >= {cls.low}")
+        if number > cls.high:
+            raise ValueError(f"Expected `{cls.word}` <= {cls.high}")
+        return cls(number)
+
+
+class _Digits(decimal.Decimal):
+    """A decimal within a precision and scale, from text or from a number as it was written."""
+
+    scale: int
+    whole: int
+    """Digits before the point."""
+    low: float | None
+    high: float | None
+    fits: Callable[[str], object]
+    """Whether text is a number within precision and scale, written without an exponent."""
+
+    @classmethod
+    def read(cls, value: object) -> _Digits:
+        if isinstance(value, str):
+            number = cls(value) if cls.fits(value) else cls._unusual(value)
+        elif type(value) is int:
+            number = cls(value)
+            if number.adjusted() >= cls.whole and value:
+                raise ValueError(f"Expected `decimal` of length <= {cls.whole}")
+        else:
+            raise ValueError(f"Expected `decimal`, got `{_word(value)}`")
+        if cls.low is not None and number < cls.low:
+            raise ValueError(f"Expected `decimal` >= {cls.low}")
+        if cls.high is not None and number > cls.high:
+            raise ValueError(f"Expected `decimal` <= {cls.high}")
+        return number
+
+    @classmethod
+    def _unusual(cls, value: str) -> _Digits:
+        # An exponent is for numbers alone, where JSON allows it: it may still be within the digits.
+        if type(value) is not NumberText and not _DIGITS.fullmatch(value):
+            raise ValueError("Expected `decimal`, got `str`")
+        try:
+            number = cls(value)
+        except decimal.InvalidOperation as error:  # an exponent that no decimal holds
+            raise ValueError(f"Expected `decimal` of length <= {cls.whole}") from error
+        if -int(number.as_tuple().exponent) > cls.scale:
+            raise ValueError(f"Expected `decimal` of scale <= {cls.scale}")
+        if number and number.adjusted() >= cls.whole:
+            raise ValueError(f"Expected `decimal` of length <= {cls.whole}")
+        return number
+
+
+def _digits(about: model.Decimal) -> type[_Digits]:
+    whole = about.precision - about.scale
+    before = rf"(?:0|[1-9][0-9]{{0,{whole - 1}}})" if whole else "0"
+    after = rf"(?:\.[0-9]{{1,{about.scale}}})?" if about.scale else ""
+    fits = staticmethod(re.compile(f"-?{before}{after}", re.ASCII).fullmatch)
+    members = {"scale": about.scale, "whole": whole, "low": about.low, "high": about.high, "fits": fits}
+    return type(_Digits.__name__, (_Digits,), members)
+
+
+_WORDS = {NoneType: "null", list: "array", dict: "object", NumberText: "float"}
+
+
+def _word(value: object) -> str:
+    """As msgspec calls types in its messages."""
+    return _WORDS.get(type(value)) or type(value).__name__
+
+
+def read(type_: Any, value: object) -> Any:
+    """Hook of decoders and of `msgspec.convert` for the types above."""
+    return type_.read(value)
+
+
+def decoder_of(type_: Any) -> msgspec.json.Decoder[Any]:
+    """A decoder that knows the types above. Those of other Struct types need it not, and lose nothing by it."""
+    return msgspec.json.Decoder(type_, dec_hook=read, float_hook=NumberText)
+
+
+# -- Struct types
+
+
+class StructTypes(NamedTuple):
+    """Two forms of one record: `strict`, a subclass of `lenient`, refuses every field that is not declared, at any
+    depth. What it decodes was validated to the last byte; a field skipped by `lenient` was not.
+    """
+
+    lenient: type[msgspec.Struct]
+    strict: type[msgspec.Struct]
 
 
 def struct_type(schema: dict[str, Any]) -> type[msgspec.Struct]:
-    """The Struct type of an Avro record.
+    """The Struct type of an Avro record. Decode it with `decoder_of`.
 
     Raises:
-        ConfigError: the schema uses a type that has no JSON form here.
+        ConfigError: the schema uses a type that has no JSON form here; names the path.
     """
-    fields: list[Any] = []
-    for field in schema["fields"]:
-        type_ = _type(field["type"], field)
-        fields.append((field["name"], type_, _default(field, type_)) if "default" in field else (field["name"], type_))
-    return msgspec.defstruct(
-        schema["name"],
-        fields,
-        kw_only=True,
-        frozen=True,
-        gc=False,
-        forbid_unknown_fields=schema.get("unknown") == "reject",
-    )
+    return struct_types(parse(schema)).lenient
 
 
-def _default(field: dict[str, Any], type_: Any) -> Any:
-    value = field["default"]
-    if isinstance(value, list | dict):  # of an array, a map or a record: each event needs its own
-        return msgspec.field(default_factory=lambda: msgspec.convert(value, type_))
-    return value
+def struct_types(record: Record) -> StructTypes:
+    lenient = _Builder(strict=False, bases={})
+    lenient_type = lenient.record(record, "$")
+    lenient.finish()
+    if all(each.unknown == "reject" for each in model.walk(record) if isinstance(each, Record)):
+        return StructTypes(lenient_type, lenient_type)
+    strict = _Builder(strict=True, bases=lenient.structs)
+    strict_type = strict.record(record, "$")
+    strict.finish()
+    return StructTypes(lenient_type, strict_type)
 
 
-def _type(avro: Any, bounds: dict[str, Any]) -> Any:  # noqa: PLR0911 (one return a type)
-    if isinstance(avro, list):
-        return _union(avro, bounds)
-    if isinstance(avro, dict):
-        return _complex(avro, bounds)
-    match avro:
-        case "null":
-            return NoneType
-        case "boolean":
-            return bool
-        case "int":
-            return _integer(bounds, *_INT)
-        case "long":
-            return _integer(bounds, *_LONG)
-        case "float" | "double":
-            limits = msgspec.Meta(ge=bounds.get("minimum"), le=bounds.get("maximum"))
-            return Annotated[float, limits] if limits.ge is not None or limits.le is not None else float
-        case "string":
-            meta = msgspec.Meta(min_length=bounds.get("minLength"), max_length=bounds.get("maxLength"))
-            return Annotated[str, meta] if meta.min_length is not None or meta.max_length is not None else str
-    raise ConfigError(f"Avro type {avro!r} cannot be validated from JSON")
+@dataclass(slots=True)
+class _Anew:
+    """A default that each event needs its own of. `type` is known once all types are."""
+
+    value: Any
+    avro: Type
+    path: str
+    type: Any = None
+
+    def __call__(self) -> Any:
+        return msgspec.convert(self.value, self.type, dec_hook=read)
 
 
-def _complex(avro: dict[str, Any], bounds: dict[str, Any]) -> Any:
-    match avro["type"]:
-        case "record":
-            return struct_type(avro)
-        case "enum":
-            return Literal[tuple(avro["symbols"])]
-        case "array":
-            return list[_type(avro["items"], {})]  # type: ignore[misc] # built at run time
-        case "map":
-            return dict[str, _type(avro["values"], {})]  # type: ignore[misc] # built at run time
-        case "string" if avro.get("logicalType") == "json":
-            return msgspec.Raw
-    return _type(avro["type"], bounds | avro)
+def leaf_type(type_: Type) -> Any:
+    """The msgspec type of a type without parts."""
+    return _Builder(strict=False, bases={}).type(type_, "$")
 
 
-def _union(branches: list[Any], bounds: dict[str, Any]) -> Any:
-    out: Any = None
-    for branch in branches:
-        type_ = _type(branch, bounds)
-        out = type_ if out is None else out | type_
-    return out
+class _Builder:
+    def __init__(self, *, strict: bool, bases: dict[int, type[msgspec.Struct]]) -> None:
+        self.structs: dict[int, type[msgspec.Struct]] = {}
+        self._strict = strict
+        self._bases = bases
+        self._defaults: list[_Anew] = []
+
+    def record(self, record: Record, path: str) -> type[msgspec.Struct]:
+        if (known := self.structs.get(id(record))) is not None:
+            return known
+        fields: list[Any] = []
+        for each in record.fields:
+            at = f"{path}.{each.name}"
+            fields.append((each.attribute, Any, self._default(each, at)) if each.has_default else (each.attribute, Any))
+        struct = msgspec.defstruct(
+            record.short_name,
+            fields,
+            bases=(self._bases[id(record)],) if self._strict else None,
+            rename={each.attribute: each.name for each in record.fields if each.attribute != each.name},
+            kw_only=True,
+            frozen=True,
+            gc=False,
+            forbid_unknown_fields=self._strict or record.unknown == "reject",
+        )
+        self.structs[id(record)] = struct
+        # msgspec looks at annotations when the first decoder is made. Filled in only now, they may lead back here.
+        for each in record.fields:
+            struct.__annotations__[each.attribute] = self.type(each.type, f"{path}.{each.name}")
+        return struct
+
+    def finish(self) -> None:
+        """Check the defaults that are built anew for each event, now that all types are there."""
+        for default in self._defaults:
+            default.type = self.type(default.avro, default.path)
+            _converted(default.value, default.type, default.path)
+
+    def _default(self, field: model.Field, path: str) -> Any:
+        type_ = field.type
+        value = json_default(type_, field.default, path)
+        if isinstance(value, list | dict):
+            anew = _Anew(value, type_, path)
+            self._defaults.append(anew)
+            is_empty = not value and isinstance(type_, model.Array | model.Map)
+            return msgspec.field(default_factory=type(value) if is_empty else anew)
+        if isinstance(value, msgspec.Raw):
+            return value
+        branches = type_.branches if isinstance(type_, model.Union) else [type_]
+        scalars: list[Type] = [each for each in branches if not isinstance(each, model.Array | model.Map | Record)]
+        # Without the records among the branches: msgspec must not look at them before they are complete.
+        return _converted(value, self._union(scalars, path) if scalars else NoneType, path)
+
+    def type(self, type_: Type, path: str) -> Any:  # noqa: C901, PLR0911, PLR0912 (one return a type)
+        match type_:
+            case model.Null():
+                return NoneType
+            case model.Boolean():
+                return bool
+            case model.Integer(low=low, high=high):
+                return Annotated[int, msgspec.Meta(ge=low, le=high)]
+            case model.Float(low=None, high=None):
+                return float
+            case model.Float(low=low, high=high):
+                return Annotated[float, msgspec.Meta(ge=low, le=high)]
+            case model.Text(allowed=tuple(allowed)):
+                return Literal[allowed]
+            case model.Text(min_length=None, max_length=None):
+                return str
+            case model.Text(min_length=low, max_length=high):
+                return Annotated[str, msgspec.Meta(min_length=low, max_length=high)]
+            case model.Uuid():
+                return _UUID
+            case model.Json():
+                return msgspec.Raw
+            case model.Enum(symbols=symbols):
+                return Literal[symbols]
+            case model.Bytes(min_length=None, max_length=None):
+                return bytes
+            case model.Bytes(min_length=low, max_length=high):
+                return Annotated[bytes, msgspec.Meta(min_length=low, max_length=high)]
+            case model.Fixed(size=size):
+                return Annotated[bytes, msgspec.Meta(min_length=size, max_length=size)]
+            case model.Timestamp() | model.Date():
+                return _time(type_)
+            case model.Decimal():
+                return _digits(type_)
+            case model.Array(items=items, max_items=most):
+                array: Any = list[self.type(items, f"{path}[]")]  # type: ignore[misc] # built at run time
+                return array if most is None else Annotated[array, msgspec.Meta(max_length=most)]
+            case model.Map(values=values, max_items=most):
+                map_: Any = dict[str, self.type(values, f"{path}[]")]  # type: ignore[misc] # built at run time
+                return map_ if most is None else Annotated[map_, msgspec.Meta(max_length=most)]
+            case Record():
+                return self.record(type_, path)
+            case model.Union(branches=branches):
+                return self._union(branches, path)
+
+    def _union(self, branches: list[Type], path: str) -> Any:
+        some = [each for each in branches if not isinstance(each, model.Null)]
+        if len(some) > 1 and any(map(_is_hooked, some)):
+            raise ConfigError(f"{path}: a decimal, or a time within bounds, shares a union with null alone")
+        # msgspec 0.22 corrupts memory when it frees a type of text with a pattern beside an array or a map.
+        if any(isinstance(each, model.Uuid) for each in some) and any(
+            isinstance(each, model.Array | model.Map) for each in some
+        ):
+            raise ConfigError(f"{path}: a uuid shares no union with an array or a map")
+        out: Any = None
+        for branch in branches:
+            type_ = self.type(branch, path)
+            out = type_ if out is None else out | type_
+        return out
 
 
-def _integer(bounds: dict[str, Any], low: int, high: int) -> Any:
-    return Annotated[
-        int, msgspec.Meta(ge=max(low, bounds.get("minimum", low)), le=min(high, bounds.get("maximum", high)))
-    ]
+def _is_hooked(type_: Type) -> bool:
+    match type_:
+        case model.Decimal():
+            return True
+        # An offset may carry a time over bounds as wide as all times, by hours, in the years 1 and 9999.
+        case model.Timestamp(per_second=per, low=low, high=high):
+            return low > _FIRST_SECOND * per or high < _LAST_SECOND * per + per - 1
+        case model.Date(low=low, high=high):
+            return low > _FIRST_DAY or high < _LAST_DAY
+    return False
+
+
+def _time(type_: model.Timestamp | model.Date) -> Any:
+    word, unit, text = _time_forms(type_)
+    if not _is_hooked(type_):
+        return Annotated[int, msgspec.Meta(ge=type_.low, le=type_.high)] | text
+    about = {"word": word, "unit": staticmethod(unit), "text_type": text, "low": type_.low, "high": type_.high}
+    return type(_Bounded.__name__, (_Bounded,), about)
+
+
+def _time_forms(type_: model.Timestamp | model.Date) -> tuple[str, Callable[[Any], int], Any]:
+    if isinstance(type_, model.Date):
+        return "date", days, dt.date
+    return "timestamp", millis if type_.per_second == 1_000 else micros, _DATETIME
+
+
+def _converted(value: Any, type_: Any, path: str) -> Any:
+    try:
+        return msgspec.convert(value, type_, dec_hook=read)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: the default {value!r} is not of the field's type: {error}") from error

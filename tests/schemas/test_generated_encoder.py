@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import io
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import fastavro
@@ -11,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.errors import ConfigError
 from schemas import framing
-from schemas.codegen.encoder import _Varints, compile_encoder, varint
+from schemas.codegen.encoder import compile_encoder, varint
+from schemas.codegen.varints import _LIMIT, Memo, for_bytes, for_text
 from schemas.registry import Schema, bundled
+from tests.schemas.codegen.strategies import NAMES
 
 INT64 = st.integers(-(2**63), 2**63 - 1) | st.sampled_from(
     [0, -1, 63, 64, -64, -65, 2**31 - 1, -(2**31), 2**63 - 1, -(2**63)]
@@ -26,9 +29,6 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "int": st.integers(-(2**31), 2**31 - 1),
     "long": INT64,
 }
-# Names that Python or the generated code has a use for.
-AWKWARD = ["class", "def", "None", "join", "varint", "HEAD", "V", "encode", "a", "a_", "_"]
-NAMES = st.sampled_from(AWKWARD) | st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
 TYPES = st.sampled_from([*VALUES, {"type": "string"}, {"type": "long", "logicalType": "timestamp-millis"}])
 
 
@@ -37,11 +37,18 @@ def schema_of(fields: list[dict[str, Any]], schema_id: int = 1) -> Schema:
     # `plain` is what the registry makes of it: timestamps as the integers they are stored as.
     flat = [{"name": f["name"], "type": kind(f["type"])} for f in fields]
     plain = fastavro.parse_schema({**source, "fields": flat}, named_schemas={})
-    return Schema("generated", 1, schema_id, source, plain, plain)
+    return replace(bundled().get("event", 1), id=schema_id, source=source, resolved=source, plain=plain)
 
 
 def kind(avro: Any) -> str:
     return str(avro["type"] if isinstance(avro, dict) else avro)
+
+
+def framed(schema: Schema, row: Sequence[Any]) -> bytes:
+    out = io.BytesIO()
+    names = [field["name"] for field in schema.source["fields"]]
+    fastavro.schemaless_writer(out, schema.plain, dict(zip(names, row, strict=True)))
+    return framing.prefix(schema.id) + out.getvalue()
 
 
 @st.composite
@@ -57,27 +64,32 @@ def schemas_and_rows(draw: st.DrawFn) -> tuple[Schema, list[list[Any]]]:
 def test_equal_to_fastavro(drawn: tuple[Schema, list[list[Any]]]) -> None:
     schema, rows = drawn
     encode = compile_encoder(schema).encode
-    names = [field["name"] for field in schema.source["fields"]]
     for row in rows:
-        out = io.BytesIO()
-        fastavro.schemaless_writer(out, schema.plain, dict(zip(names, row, strict=True)))
-        assert encode(*row) == framing.prefix(schema.id) + out.getvalue()
+        assert encode(*row) == framed(schema, row)
 
 
-@pytest.mark.parametrize("subject", ["event", "raw_envelope"])
-def test_the_encoders_in_use_equal_fastavro(subject: str) -> None:
-    schema = bundled().get(subject, 1)
+def is_flat(schema: Schema) -> bool:
+    return all(kind(field["type"]) in VALUES for field in schema.source["fields"])
+
+
+@pytest.mark.parametrize("schema", [*filter(is_flat, bundled().schemas("record"))], ids=lambda schema: schema.label)
+def test_the_encoders_in_use_equal_fastavro(schema: Schema) -> None:
     encode = compile_encoder(schema).encode
     rows = st.tuples(*(VALUES[kind(field["type"])] for field in schema.source["fields"]))
 
     @given(rows)
     def holds(row: tuple[Any, ...]) -> None:
-        out = io.BytesIO()
-        named = dict(zip((f["name"] for f in schema.source["fields"]), row, strict=True))
-        fastavro.schemaless_writer(out, schema.plain, named)
-        assert encode(*row) == framing.prefix(schema.id) + out.getvalue()
+        assert encode(*row) == framed(schema, row)
 
     holds()
+
+
+@pytest.mark.parametrize("text", ["plain", "é", "\x80", "漢字", "\0", '{"a": "b"}'])
+def test_either_form_is_right(text: str) -> None:
+    schema = schema_of([{"name": name, "type": "string"} for name in "ab"])
+    encode = compile_encoder(schema).encode
+    for row in ([text, "a"], ["a", text], [text, text]):
+        assert encode(*row) == framed(schema, row)
 
 
 @given(INT64)
@@ -87,37 +99,21 @@ def test_varint_equals_fastavro(value: int) -> None:
     assert varint(value) == out.getvalue()
 
 
-@pytest.mark.parametrize(
-    "avro",
-    [
-        "null",
-        "double",
-        ["null", "string"],
-        {"type": "array", "items": "int"},
-        {"type": "map", "values": "int"},
-        {"type": "enum", "name": "E", "symbols": ["a"]},
-        {"type": "record", "name": "Q", "fields": []},
-        {"type": "fixed", "name": "F", "size": 2},
-        {"type": ["null", "int"]},
-    ],
-    ids=repr,
-)
-def test_a_nested_type_is_refused(avro: Any) -> None:
-    source = {"type": "record", "name": "R", "fields": [{"name": "a", "type": avro}]}
-    with pytest.raises(ConfigError, match="no generated encoder"):
-        compile_encoder(Schema("r", 1, 1, source, None, None))
-
-
 def test_the_generated_code_can_be_read() -> None:
     source = compile_encoder(bundled().get("event", 1)).source
-    (function,) = ast.parse(source).body
-    assert isinstance(function, ast.FunctionDef)
+    functions = ast.parse(source).body
     names = [field["name"] for field in bundled().get("event", 1).source["fields"]]
-    assert [argument.arg.rstrip("_") for argument in function.args.args] == names
+    assert len(functions) == 2  # one for ASCII alone, one for any text
+    for function in functions:
+        assert isinstance(function, ast.FunctionDef)
+        assert [argument.arg.rstrip("_") for argument in function.args.args] == names
 
 
-def test_the_memo_of_lengths_is_bounded() -> None:
-    memo = _Varints()
-    for value in range(_Varints._LIMIT + 100):
-        assert memo[value] == varint(value)
-    assert len(memo) == _Varints._LIMIT
+@pytest.mark.parametrize("name", ["V", "HIGH"])
+@pytest.mark.parametrize("names", [for_bytes, for_text])
+def test_memos_are_bounded(names: Callable[[], dict[str, Any]], name: str) -> None:
+    make = names()[name]._make
+    fresh: Memo[Any] = Memo(make)
+    for number in range(_LIMIT + 100):
+        assert fresh[number] == make(number)
+    assert len(fresh) <= _LIMIT
