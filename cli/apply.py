@@ -29,7 +29,7 @@ def migrate() -> None:
     from sinks import migrate as migrations
 
     applied = migrations.apply(effective_settings(Settings.from_env(os.environ)))
-    for migration in applied:
-        click.echo(f"applied {migration.number:04} {migration.name}")
+    for each in applied:
+        click.echo(f"applied {each}")
     if not applied:
         click.echo("nothing to do: the database is up to date")

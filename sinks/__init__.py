@@ -2,6 +2,7 @@
 
 clickhouse.py  one HTTP request to ClickHouse, and what its failure proves
 migrate.py     numbered SQL under migrations/, applied in order
+views.py       typed views of events, made from their contracts
 plan.py        what is about to be inserted, kept in the offset commit's metadata
 block.py       curated records → one Avro block, bytes passed through
 writer.py      plan, insert, verify: one block

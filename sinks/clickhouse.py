@@ -8,6 +8,7 @@ and an error says whether the server refused it (`RefusedError`: nothing was sto
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -40,6 +41,12 @@ _RETRYABLE = frozenset(
         999,  # KEEPER_EXCEPTION
     }
 )
+
+# A bound value is written as in ClickHouse's format TabSeparated: https://clickhouse.com/docs/interfaces/formats
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0", "\b": "\\b", "\f": "\\f"})
+_ESCAPES_IN_QUOTES = _ESCAPES | {ord("'"): "\\'"}
+
+Parameter = str | int | Sequence["Parameter"]
 
 
 class UncertainError(UnavailableError):
@@ -85,19 +92,19 @@ class ClickHouse:
             timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S), retries=False, maxsize=4, **tls
         )
 
-    def execute(self, sql: str, **parameters: str | int) -> str:
+    def execute(self, sql: str, **parameters: Parameter) -> str:
         """Run a statement; `{name:Type}` in it is bound to `parameters`. Returns the answer's text."""
-        return self._send(sql.encode(), {f"param_{k}": str(v) for k, v in parameters.items()}).decode()
+        return self._send(sql.encode(), _bound(parameters)).decode()
 
-    def rows(self, sql: str, **parameters: str | int) -> list[list[Any]]:
+    def rows(self, sql: str, **parameters: Parameter) -> list[list[Any]]:
         """Rows of a query, each a list of JSON values; 64-bit integers stay integers."""
         text = self._send(
             f"{sql}\nFORMAT JSONCompactEachRow".encode(),
-            {f"param_{k}": str(v) for k, v in parameters.items()} | {"output_format_json_quote_64bit_integers": "0"},
+            _bound(parameters) | {"output_format_json_quote_64bit_integers": "0"},
         )
         return [msgspec.json.decode(line) for line in text.splitlines()]
 
-    def scalar(self, sql: str, **parameters: str | int) -> Any:
+    def scalar(self, sql: str, **parameters: Parameter) -> Any:
         return self.rows(sql, **parameters)[0][0]
 
     def fetch(self, sql: str, *, form: str) -> bytes:
@@ -122,6 +129,23 @@ class ClickHouse:
         raise _error(
             answer.status, answer.headers.get("X-ClickHouse-Exception-Code", ""), data.decode(errors="replace")
         )
+
+
+def parameter(value: Parameter) -> str:
+    """A bound value as it travels: text and numbers escaped, a sequence as an array literal."""
+    if isinstance(value, str):
+        return value.translate(_ESCAPES)
+    return str(value) if isinstance(value, int) else _literal(value)
+
+
+def _literal(value: Parameter) -> str:
+    if isinstance(value, str):
+        return f"'{value.translate(_ESCAPES_IN_QUOTES)}'"
+    return str(value) if isinstance(value, int) else f"[{','.join(map(_literal, value))}]"
+
+
+def _bound(parameters: Mapping[str, Parameter]) -> dict[str, str]:
+    return {f"param_{name}": parameter(value) for name, value in parameters.items()}
 
 
 def _error(status: int, number: str, text: str) -> UnavailableError | ServerError:

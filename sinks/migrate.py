@@ -1,4 +1,5 @@
-"""Applies the numbered SQL files under migrations/: in order, once each, recorded with their checksum.
+"""Applies the numbered SQL files under migrations/: in order, once each, recorded with their checksum; then the typed
+views of events (`views`).
 
 Every statement can be run again (`IF NOT EXISTS`): a migration killed half-way is simply applied again. Files that
 were applied never change; a checksum that differs stops the release that would ignore it.
@@ -13,7 +14,10 @@ from pathlib import Path
 from core.errors import StateError
 from core.log import get_logger
 from core.settings import Settings
+from schemas.registry import registry_at
+from sinks import views
 from sinks.clickhouse import ClickHouse
+from sinks.views import EventViews
 
 log = get_logger(__name__)
 _FOLDER = Path(__file__).parent / "migrations"
@@ -41,6 +45,9 @@ class Migration:
     def checksum(self) -> str:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
+    def __str__(self) -> str:
+        return f"{self.number:04} {self.name}"
+
     @property
     def statements(self) -> list[str]:
         return [s.strip() for s in f"{self.text}\n".split(";\n") if _has_code(s)]
@@ -57,12 +64,14 @@ def load(folder: Path = _FOLDER) -> list[Migration]:
     return found
 
 
-def apply(settings: Settings) -> list[Migration]:
+def apply(settings: Settings) -> list[Migration | EventViews]:
     """Bring the database up to date; returns what was applied now. Idempotent.
 
     Raises:
+        ConfigError: the contracts cannot be read, or two events would have views of one name.
         StateError: an applied migration's text has changed, or the database is of a later release.
     """
+    registry = registry_at(settings.schemas_dir)
     ClickHouse(settings, database="").execute(f"CREATE DATABASE IF NOT EXISTS `{settings.clickhouse_database}`")
     server = ClickHouse(settings)
     server.execute(_LEDGER)
@@ -81,7 +90,7 @@ def apply(settings: Settings) -> list[Migration]:
             checksum=migration.checksum,
         )
         log.info("migrate.applied", number=migration.number, name=migration.name)
-    return pending
+    return [*pending, *views.apply(server, registry)]
 
 
 def _check(applied: dict[int, str], migrations: list[Migration]) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import quote_plus
 from cli.importer.batches import OutgoingEvent
 from core.errors import RefusedError, SluiceError, UnavailableError
 from core.settings import Settings
-from sinks.clickhouse import ClickHouse
+from sinks.clickhouse import ClickHouse, Parameter, parameter
 
 # Ids travel in the address of the request, and servers take addresses of limited length (nginx in front of ClickHouse:
 # 32 KiB by default is rare, 64 KiB is the HTTP parser's of the embedded one).
@@ -56,7 +56,7 @@ class ClickHouseWarehouse:
 
     def _find(self, events: Sequence[OutgoingEvent]) -> Iterator[str]:
         times = [event.occurred_at for event in events if event.occurred_at is not None]
-        sql, bounds = _STORED % "", dict[str, str]()
+        sql, bounds = _STORED % "", dict[str, Parameter]()
         if times:
             # The sorting key begins with tenant, event and day: this is what spares reading the other days.
             sql = _STORED % _RANGE
@@ -67,27 +67,26 @@ class ClickHouseWarehouse:
         for ids in chunks([event.event_id for event in events]):
             yield from (row[0] for row in self._ask(sql, tenant=self._tenant, ids=ids, **bounds))
 
-    def _ask(self, sql: str, **parameters: str) -> list[list[str]]:
+    def _ask(self, sql: str, **parameters: Parameter) -> list[list[str]]:
         try:
             return self._server.rows(sql, **parameters)
         except (UnavailableError, RefusedError) as error:
             raise _unavailable(error) from error
 
 
-def chunks(ids: Sequence[str]) -> Iterator[str]:
-    """`ids` as array literals of ClickHouse, none longer in an address than `MAX_ENCODED_BYTES`."""
+def chunks(ids: Sequence[str]) -> Iterator[list[str]]:
+    """`ids` in parts, none longer in an address than `MAX_ENCODED_BYTES`."""
     chunk: list[str] = []
     size = 0
     for id_ in ids:
-        literal = "'" + id_.replace("\\", "\\\\").replace("'", "\\'") + "'"
-        encoded = len(quote_plus(literal)) + len("%2C")
+        encoded = len(quote_plus(parameter([id_])))  # its brackets are longer than the comma it will have
         if chunk and size + encoded > MAX_ENCODED_BYTES:
-            yield f"[{','.join(chunk)}]"
+            yield chunk
             chunk, size = [], 0
-        chunk.append(literal)
+        chunk.append(id_)
         size += encoded
     if chunk:
-        yield f"[{','.join(chunk)}]"
+        yield chunk
 
 
 def _unavailable(error: SluiceError) -> UnavailableError:

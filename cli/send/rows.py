@@ -58,8 +58,8 @@ class Rows:
             "WHERE arrival_day >= toDate({since:String}) AND tenant = {tenant:String} AND event_id = {id:String} "
             "ORDER BY arrival_at LIMIT 1",
             since=since.date().isoformat(),
-            tenant=_escaped(tenant),
-            id=_escaped(event_id),
+            tenant=tenant,
+            id=event_id,
         )
         return Place(*map(int, found[0])) if found else None
 
@@ -82,8 +82,3 @@ def _among(places: Sequence[Place]) -> str:
     days = ", ".join(sorted({f"'{arrival.date().isoformat()}'" for arrival in arrivals}))
     pairs = ", ".join(f"({place.partition}, {place.offset})" for place in places)
     return f"arrival_day IN ({days}) AND (raw_partition, raw_offset) IN ({pairs})"
-
-
-def _escaped(text: str) -> str:
-    """A parameter's text as ClickHouse reads parameters: in its escaped form."""
-    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")

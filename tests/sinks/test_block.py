@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import io
 from typing import Any
 
@@ -10,26 +12,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import InputError
+from core.errors import ConfigError, InputError
 from schemas import framing
 from schemas.codegen.encoder import compile_encoder
-from schemas.registry import bundled
+from schemas.registry import Schema, bundled
 from sinks import block
-from sinks.block import COLUMNS, Row, container, raw_offset
+from sinks.block import COLUMNS, Row, container, raw_offset, suffix
 from tests.sinks.curated import row, rows
 
-SCHEMA = bundled().get("event", 1)
-encode = compile_encoder(SCHEMA).encode
+VERSIONS = [bundled().get("event", version) for version in bundled().versions("event")]
+NEWEST = VERSIONS[-1]
+ENCODE = {schema.version: compile_encoder(schema).encode for schema in VERSIONS}
 INT, LONG = st.integers(0, 2**31 - 1), st.integers(0, 2**63 - 1)
 # Times that Python's datetime holds, since fastavro reads them as such.
 TIMES = st.integers(-62135596800000, 253402300799999)
 BY_TYPE: dict[str, st.SearchStrategy[Any]] = {"int": INT, "long": LONG, "string": st.text(max_size=20)}
 
 
-def values() -> st.SearchStrategy[tuple[Any, ...]]:
-    kinds = [f["type"] if isinstance(f["type"], str) else f["type"]["type"] for f in SCHEMA.source["fields"]]
-    times = ["timestamp-millis" in str(f["type"]) for f in SCHEMA.source["fields"]]
+def values(schema: Schema) -> st.SearchStrategy[tuple[Any, ...]]:
+    kinds = [f["type"] if isinstance(f["type"], str) else f["type"]["type"] for f in schema.source["fields"]]
+    times = ["timestamp-millis" in str(f["type"]) for f in schema.source["fields"]]
     return st.tuples(*(TIMES if time else BY_TYPE[kind] for kind, time in zip(kinds, times, strict=True)))
+
+
+def records() -> st.SearchStrategy[list[tuple[int, tuple[Any, ...]]]]:
+    """Records of any version, as (version, values): a topic holds all of them after an upgrade."""
+    written = (st.tuples(st.just(schema.version), values(schema)) for schema in VERSIONS)
+    return st.lists(st.one_of(*written), max_size=8)
 
 
 def read(data: bytes) -> list[dict[str, Any]]:
@@ -40,14 +49,44 @@ def read(data: bytes) -> list[dict[str, Any]]:
     return found
 
 
-@given(st.lists(values(), max_size=8))
-def test_a_container_is_read_back(records: list[tuple[Any, ...]]) -> None:
-    sent = [Row(i, 0, encode(*record)) for i, record in enumerate(records)]
-    assert read(container(sent)) == [dict(zip(COLUMNS, record, strict=True)) for record in records]
+@given(records())
+def test_a_container_is_read_back(written: list[tuple[int, tuple[Any, ...]]]) -> None:
+    sent = [Row(i, 0, ENCODE[version](*record)) for i, (version, record) in enumerate(written)]
+    defaults = tuple(field.get("default") for field in NEWEST.source["fields"])
+    expected = [record + defaults[len(record) :] for _, record in written]
+    assert read(container(sent)) == [dict(zip(COLUMNS, record, strict=True)) for record in expected]
 
 
-def test_the_columns_are_the_schemas_fields() -> None:
-    assert list(COLUMNS) == [field["name"] for field in SCHEMA.source["fields"]]
+def test_the_columns_are_the_newest_schemas_fields() -> None:
+    assert list(COLUMNS) == [field["name"] for field in NEWEST.source["fields"]]
+
+
+def test_a_version_that_only_appends_has_a_suffix() -> None:
+    assert suffix(VERSIONS[0], NEWEST) == b"\0\0"
+    assert suffix(NEWEST, NEWEST) == b""
+
+
+def changed(fields: list[dict[str, Any]]) -> Schema:
+    return dataclasses.replace(NEWEST, source=NEWEST.source | {"fields": fields})
+
+
+def other_forms() -> dict[str, Schema]:
+    old = VERSIONS[0].source["fields"]
+    retyped = copy.deepcopy(old)
+    retyped[1]["type"] = "int"
+    return {
+        "a field in the middle": changed([{"name": "new", "type": "int", "default": 0}, *old]),
+        "a field less": changed(old[:-1]),
+        "another type": changed(retyped),
+        "another name": changed([{**old[0], "name": "other"}, *old[1:]]),
+        "no default": changed([*old, {"name": "new", "type": "int"}]),
+    }
+
+
+@pytest.mark.parametrize("new", other_forms().values(), ids=other_forms())
+def test_a_version_that_does_more_is_refused(new: Schema) -> None:
+    with pytest.raises(ConfigError, match="fields appended that have defaults"):
+        suffix(VERSIONS[0], new)
 
 
 @pytest.mark.parametrize("count", [0, 1, 9_999, 10_000, 10_001, 20_001])
@@ -74,5 +113,6 @@ def test_a_record_of_another_schema_is_refused() -> None:
 def test_the_raw_offset_is_found(partition: int, offset: int) -> None:
     record = row(0, raw=offset, partition=0)
     assert raw_offset(record) == offset
-    values_ = [partition, offset, 1, 1, 1, "t", "e", 1, *[""] * (len(COLUMNS) - 8)]
-    assert raw_offset(Row(0, 0, encode(*values_))) == offset
+    for schema in VERSIONS:
+        values_ = [partition, offset, 1, 1, 1, "t", "e", 1, *[""] * 12, *[0, ""][: len(schema.source["fields"]) - 20]]
+        assert raw_offset(Row(0, 0, ENCODE[schema.version](*values_))) == offset
