@@ -35,11 +35,13 @@ def _no_swallowed_failure(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="Run the long fault and soak profiles too.")
+    parser.addoption("--browser", action="store_true", help="Run the tests that look at pages in a real browser too.")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--long"):
-        skip = pytest.mark.skip(reason="a long profile: run with --long")
-        for item in items:
-            if "long" in item.keywords:
-                item.add_marker(skip)
+    for name, reason in (("long", "a long profile"), ("browser", "it needs a real browser")):
+        if not config.getoption(f"--{name}"):
+            skip = pytest.mark.skip(reason=f"{reason}: run with --{name}")
+            for item in items:
+                if name in item.keywords:
+                    item.add_marker(skip)
