@@ -17,7 +17,10 @@ _FILE = "endpoints.json"
 
 
 class Endpoints(msgspec.Struct, frozen=True):
-    """Addresses and secrets of a stack on this machine. The file is readable by its owner only."""
+    """Addresses and secrets of a stack on this machine. The file is readable by its owner only.
+
+    `registry_url` is our own schema registry, `schema_registry_url` the external one that is used instead.
+    """
 
     kafka_bootstrap: str
     clickhouse_url: str
@@ -26,6 +29,8 @@ class Endpoints(msgspec.Struct, frozen=True):
     collector_url: str
     bootstrap_key: str
     bootstrap_tenant: str
+    registry_url: str = ""
+    schema_registry_url: str = ""
 
 
 def write(state_dir: Path, endpoints: Endpoints) -> None:
@@ -61,6 +66,8 @@ def resolve(settings: Settings) -> Endpoints:
         collector_url=settings.collector_url or blank.collector_url,
         bootstrap_key=settings.bootstrap_key or blank.bootstrap_key,
         bootstrap_tenant=blank.bootstrap_tenant,
+        registry_url=blank.registry_url,
+        schema_registry_url=settings.schema_registry_url or blank.schema_registry_url,
     )
 
 
@@ -76,6 +83,7 @@ def effective_settings(settings: Settings) -> Settings:
         collector_url=found.collector_url,
         bootstrap_key=found.bootstrap_key,
         bootstrap_tenant=found.bootstrap_tenant,
+        schema_registry_url=found.schema_registry_url,
     )
 
 

@@ -28,6 +28,8 @@ _COMMANDS = {
     "collector": ("cli.processes", "collector", "Run a collector."),
     "streams": ("cli.processes", "streams", "Run a stream worker."),
     "sink": ("cli.processes", "sink", "Run a sink."),
+    "registry": ("cli.processes", "registry", "Run a schema registry for Kafka tools."),
+    "schemas": ("cli.schemas.group", "schemas", "Contracts of events: list, draft, check, release and try them out."),
     "topics": ("cli.apply", "topics", "Create and configure the topics."),
     "migrate": ("cli.apply", "migrate", "Bring the ClickHouse database up to date."),
     "settings": ("cli.settings", "settings_command", "List all settings and their values."),

@@ -12,28 +12,52 @@ from core.settings import Settings
 @click.command()
 def collector() -> None:
     """Run a collector: HTTP in, raw topic out. SIGTERM drains it."""
+    settings = _named_on_the_wire()
     from collector.server import run
 
-    run(Settings.from_env(os.environ))
+    run(settings)
 
 
 @click.command()
 def streams() -> None:
     """Run a stream worker: raw topic in; curated, dead letters and outcomes out. SIGTERM drains it."""
+    settings = _named_on_the_wire()
     from streams.worker import run
 
-    run(Settings.from_env(os.environ))
+    run(settings)
 
 
 @click.command()
 def sink() -> None:
     """Run a sink: curated topic in, ClickHouse tables out. SIGTERM drains it."""
+    settings = _named_on_the_wire()
     from core.lifecycle import die
     from sinks.worker import run
 
     try:
-        run(Settings.from_env(os.environ))
+        run(settings)
     except Exception as error:
         if getattr(error, "exit_code", None) is None:
             die("sink.failed")
         raise
+
+
+@click.command()
+def registry() -> None:
+    """Run a schema registry for Kafka tools: our schemas over HTTP, read only. SIGTERM ends it."""
+    from cli.registry import refuse_beside_another, run
+    from core.log import configure
+
+    settings = Settings.from_env(os.environ)
+    configure(process="registry", level=settings.log_level, form=settings.log_format)
+    refuse_beside_another(settings)
+    run(settings, another="SLUICE_REGISTRY_PORT")
+
+
+def _named_on_the_wire() -> Settings:
+    """The settings, with what an external registry calls our schemas in force before any encoder is compiled."""
+    from schemas.publishing import install
+
+    settings = Settings.from_env(os.environ)
+    install(settings)
+    return settings

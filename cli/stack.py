@@ -1,4 +1,4 @@
-"""The whole stack on this machine: engines that are not external, topics and tables, collector, stream workers, sinks.
+"""The whole stack on this machine: engines that are not external, topics and tables, the flow, a schema registry.
 
 Order up: state folder locked, engines, topics and migrations, flow. Order down: the collector first (nothing new comes
 in), then streams, then sinks, then the engines. How each process lives is `infra.supervisor`'s business.
@@ -24,6 +24,7 @@ from infra.child_events import ChildEvent, ChildStatus
 from infra.kafka import broker, jars
 from infra.process import ChildSpec
 from infra.supervisor import Supervisor
+from schemas import publishing
 from sinks import migrate
 
 _NEEDED_MIB = 300
@@ -43,6 +44,7 @@ class Identity(msgspec.Struct, frozen=True):
     clickhouse_port: int
     clickhouse_password: str
     bootstrap_key: str
+    registry_port: int = 0  # a folder of before the registry has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +70,14 @@ def running(
     settings: Settings,
     *,
     workers: int = 1,
+    registry: bool = False,
     on_step: OnStep = _ignore,
     on_event: Callable[[ChildEvent], None] | None = None,
 ) -> Iterator[RunningStack]:
     """Bring the stack up, with `workers` stream workers and as many sinks, and down again at the end of the block.
 
-    `on_step` is told in words what is being done.
+    `registry` adds a schema registry for Kafka tools, unless an external one is set. `on_step` is told in words what
+    is being done.
 
     Raises:
         SluiceError: whatever keeps the stack from coming up; nothing is left running.
@@ -83,7 +87,12 @@ def running(
     with ExitStack() as stack:
         stack.enter_context(state.exclusive(folder))
         state.require_space(folder, mib=_NEEDED_MIB)
+        publishing.install(settings)
         settings, identity = _with_identity(settings)
+        registry = registry and not settings.schema_registry_url
+        if registry:
+            port = settings.registry_port
+            ports.require_free(port, purpose="the schema registry", setting="SLUICE_REGISTRY_PORT")
         engines, settings = _engines(settings, on_step)
         on_step("starting " + " and ".join(spec.name for spec in engines) if engines else "using external engines")
         engine_supervisor = stack.enter_context(Supervisor([engines] if engines else [], on_event=on_event))
@@ -92,9 +101,10 @@ def running(
         migrate.apply(settings)
         on_step("starting sink, streams and collector")
         # The consumers come first, so that the first event finds them; they go last, so that the last one does too.
-        groups = [_sinks(settings, workers), _streams(settings, workers), [_flow("collector", "collector", settings)]]
+        doors = [_flow(role, role, settings) for role in (["collector", "registry"] if registry else ["collector"])]
+        groups = [_sinks(settings, workers), _streams(settings, workers), doors]
         flow_supervisor = stack.enter_context(Supervisor(groups, on_event=on_event))
-        found = _endpoints(settings, identity)
+        found = _endpoints(settings, identity, registry=registry)
         endpoints.write(folder, found)
         stack.callback(endpoints.remove, folder)
         yield RunningStack(settings, found, engine_supervisor, flow_supervisor)
@@ -104,18 +114,24 @@ def _with_identity(settings: Settings) -> tuple[Settings, Identity]:
     path = settings.state_dir / "identity.json"
     kept = documents.read_json(path, Identity)
     if kept is None:
-        collector_port, clickhouse_port = ports.pick(2)
+        collector_port, clickhouse_port, registry_port = ports.pick(3)
         kept = Identity(
             settings.collector_port or collector_port,
             settings.clickhouse_port or clickhouse_port,
             secrets.token_urlsafe(24),
             f"slc_live_{secrets.token_urlsafe(24)}",
+            settings.registry_port or registry_port,
         )
+        documents.write_json(path, kept)
+    elif not kept.registry_port:
+        taken = frozenset({kept.collector_port, kept.clickhouse_port})
+        kept = msgspec.structs.replace(kept, registry_port=ports.pick(avoid=taken)[0])
         documents.write_json(path, kept)
     filled = replace(
         settings,
         collector_port=settings.collector_port or kept.collector_port,
         clickhouse_port=settings.clickhouse_port or kept.clickhouse_port,
+        registry_port=settings.registry_port or kept.registry_port,
         bootstrap_key=settings.bootstrap_key or kept.bootstrap_key,
         clickhouse_password=settings.clickhouse_password
         or ("" if settings.clickhouse_url else kept.clickhouse_password),
@@ -225,7 +241,8 @@ def _inherited() -> dict[str, str]:
     return {name: os.environ[name] for name in _INHERITED if name in os.environ}
 
 
-def _endpoints(settings: Settings, identity: Identity) -> Endpoints:
+def _endpoints(settings: Settings, identity: Identity, *, registry: bool) -> Endpoints:
+    ours = f"http://{settings.registry_host}:{settings.registry_port}" if registry else ""
     return Endpoints(
         kafka_bootstrap=settings.kafka_bootstrap,
         clickhouse_url=settings.clickhouse_url,
@@ -234,4 +251,6 @@ def _endpoints(settings: Settings, identity: Identity) -> Endpoints:
         collector_url=f"http://{settings.collector_host}:{settings.collector_port}",
         bootstrap_key=settings.bootstrap_key or identity.bootstrap_key,
         bootstrap_tenant=settings.bootstrap_tenant,
+        registry_url=ours,
+        schema_registry_url=settings.schema_registry_url,
     )

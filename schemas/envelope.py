@@ -6,19 +6,29 @@ property test.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 from core.errors import InputError
 from schemas import framing
-from schemas.codegen.encoder import compile_encoder
+from schemas.codegen.encoder import Encode, compile_encoder
 from schemas.registry import bundled
 
-_SCHEMA = bundled().get("raw_envelope", 1)
-_encode = compile_encoder(_SCHEMA).encode
-_PREFIX = framing.prefix(_SCHEMA.id)
+_SUBJECT = "raw_envelope"
 # Bits that the later bytes of a long start at. Avro's long has 64 bits: without the bound, a corrupt record would be
 # read into an integer as long as itself.
 _LATER_BITS = range(7, 64, 7)
+
+
+@cache
+def _encoder() -> Encode:
+    # Not before the process knows what an external registry calls the schema.
+    return compile_encoder(bundled().get(_SUBJECT, 1)).encode
+
+
+@cache
+def _usual_prefix() -> bytes:
+    return framing.prefix(bundled().get(_SUBJECT, 1).id)
 
 
 class EnvelopeError(InputError):
@@ -50,7 +60,7 @@ def encode(  # noqa: PLR0913 (the schema's fields)
     payload: bytes,
 ) -> bytes:
     """Framed Avro bytes of one envelope."""
-    return _encode(event, version, tenant, key_id, source, historical, received_at_ms, traceparent, payload)
+    return _encoder()(event, version, tenant, key_id, source, historical, received_at_ms, traceparent, payload)
 
 
 def decode(value: bytes) -> Envelope:
@@ -59,10 +69,9 @@ def decode(value: bytes) -> Envelope:
     Raises:
         EnvelopeError: not framed, written with an unknown schema, truncated, or with bytes left over.
     """
-    if not value.startswith(_PREFIX):
-        raise EnvelopeError(_why_not(value))
+    at = framing.ID_PREFIX_BYTES if value.startswith(_usual_prefix()) else _body_at(value)
     try:
-        event, at = _string(value, framing.ID_PREFIX_BYTES)
+        event, at = _string(value, at)
         version, at = _long(value, at)
         tenant, at = _string(value, at)
         key_id, at = _string(value, at)
@@ -103,9 +112,8 @@ def _string(data: bytes, at: int) -> tuple[str, int]:
     return data[at:end].decode(), end
 
 
-def _why_not(value: bytes) -> str:
+def _body_at(value: bytes) -> int:
     try:
-        schema_id, _ = framing.split(value)
-    except framing.FramingError as error:
-        return error.message
-    return f"written with schema {schema_id}, which is no raw envelope of this release"
+        return framing.opened(value, _SUBJECT)[1]
+    except InputError as error:
+        raise EnvelopeError(error.message) from error

@@ -14,13 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import faust
-import msgspec
 
 from core.lifecycle import Lifecycle, die
 from core.log import get_logger
 from core.settings import Settings
 from core.topics import Topics
-from schemas.contracts import bundled_contracts
+from schemas.contracts import Contracts
+from schemas.registry import registry_at
+from streams.control import WorkerControl
 from streams.engine import Batch, StreamEngine
 from streams.ingest import ingest_service
 
@@ -28,13 +29,6 @@ log = get_logger(__name__)
 
 # Batches waiting for the one in hand. Two keep the consumer busy; more would only hold memory.
 _QUEUED_BATCHES = 2
-CONTROL_KEY = b"streams"
-
-
-class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The latest word on the control topic under the key `streams`."""
-
-    paused: bool = False
 
 
 def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None) -> faust.App:
@@ -63,10 +57,12 @@ def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None) -> fau
     control: Any = app.topic(
         topics.control, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
     )
-    engine = StreamEngine(settings, contracts=bundled_contracts())
+    registry = registry_at(settings.schemas_dir)
+    engine = StreamEngine(settings, contracts=Contracts(registry))
+    commands = WorkerControl(settings, engine, registry)
     work = ThreadPoolExecutor(1, thread_name_prefix="streams-work")
 
-    app.service(ingest_service(engine, batches, lifecycle or Lifecycle("streams")))
+    app.service(ingest_service(engine, commands, batches, lifecycle or Lifecycle("streams")))
 
     @app.agent(batches, concurrency=1)
     async def curate(stream: Any) -> None:
@@ -79,21 +75,12 @@ def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None) -> fau
                 die("streams.batch_failed", records=_size(batch))
 
     @app.agent(control)
-    async def obey(stream: Any) -> None:
-        """Follows the control topic: `{"paused": true}` under the key `streams` stops consuming."""
+    async def note(stream: Any) -> None:
+        """Logs each command once among all workers. Every worker follows the topic for itself: `streams.control`."""
         async for key, value in stream.items():
-            if key == CONTROL_KEY:
-                engine.pause(_read_control(value).paused)
+            log.info("streams.control", key=(key or b"").decode("utf-8", "replace"), bytes=len(value or b""))
 
     return app
-
-
-def _read_control(value: bytes | None) -> Control:
-    try:
-        return msgspec.json.decode(value or b"{}", type=Control)
-    except msgspec.DecodeError as error:
-        log.warning("streams.control_refused", error=str(error))
-        return Control()
 
 
 def _size(batch: object) -> int:

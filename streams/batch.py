@@ -9,21 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
-
-import msgspec
 
 from core.errors import InputError
 from core.ids import dedupe_id
 from schemas import envelope
-from schemas.codegen.encoder import compile_encoder
-from schemas.contracts import ContractError, Contracts
-from schemas.faults import Fault, from_decode_error
+from schemas.codegen.encoder import Encode, compile_encoder
+from schemas.contracts import ContractError, Contracts, Judged
+from schemas.faults import Fault
 from schemas.registry import bundled
 from streams.records import DeadLetter, Outcome, RunBuilder
-from streams.window import DedupeWindow, pack
+from streams.window import NOT_SEEN, DedupeWindow, first_positions, pack
 
-_encode_event = compile_encoder(bundled().get("event", 1)).encode
 # Counted for records that no contract could judge. Names that clients chose never become keys of an outcome: a batch
 # of them would make a record larger than Kafka takes.
 NOT_JUDGED = ":0"
@@ -53,7 +51,10 @@ class PartitionResult:
     curated: list[CuratedRecord] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     new_ids: list[bytes] = field(default_factory=list)
+    new_offsets: list[int] = field(default_factory=list)  # raw offsets of `new_ids`
     outcome: Outcome | None = None
+    # Contract label → events with properties that it does not declare.
+    unplanned: Counter[str] = field(default_factory=Counter)
 
 
 def process(
@@ -61,25 +62,38 @@ def process(
 ) -> PartitionResult:
     """Give each of `records` (not empty, in offset order) its outcome."""
     result = PartitionResult(partition, records[-1].arrival_ms)
-    seen_here: set[bytes] = set()
+    verdicts: list[tuple[bytes, CuratedRecord] | None] = []  # None: a dead letter
     runs = RunBuilder()
     judged: Counter[str] = Counter()
+    encode = _event_encoder()
     for record in records:
         try:
-            dedupe, label, curated = _judge(partition, record, contracts)
+            dedupe, judged_event, curated = _judge(partition, record, contracts, encode)
         except _RejectedError as rejected:
             result.dead_letters.append(rejected.letter)
-            runs.add("dead_letter", record.offset)
+            verdicts.append(None)
             judged[rejected.label] += 1
             continue
+        verdicts.append((dedupe, curated))
+        label = judged_event.contract.label
         judged[label] += 1
-        if dedupe in window or dedupe in seen_here:
+        if judged_event.extra:
+            result.unplanned[label] += 1
+    ids = pack(verdict[0] for verdict in verdicts if verdict)
+    is_new = (
+        seen == NOT_SEEN and first == at
+        for at, (seen, first) in enumerate(zip(window.find(ids).tolist(), first_positions(ids).tolist(), strict=True))
+    )
+    for record, verdict in zip(records, verdicts, strict=True):
+        if verdict is None:
+            runs.add("dead_letter", record.offset)
+        elif next(is_new):
+            result.new_ids.append(verdict[0])
+            result.new_offsets.append(record.offset)
+            result.curated.append(verdict[1])
+            runs.add("curated", record.offset)
+        else:
             runs.add("duplicate", record.offset)
-            continue
-        seen_here.add(dedupe)
-        result.new_ids.append(dedupe)
-        result.curated.append(curated)
-        runs.add("curated", record.offset)
     result.outcome = Outcome(
         partition, records[0].offset, records[-1].offset, runs.runs, pack(result.new_ids), dict(judged)
     )
@@ -93,27 +107,33 @@ class _RejectedError(Exception):
         self.label = label
 
 
-def _judge(partition: int, record: RawRecord, contracts: Contracts) -> tuple[bytes, str, CuratedRecord]:
-    """Dedupe id, contract label and curated form of a record. Raises _RejectedError."""
+@cache
+def _event_encoder() -> Encode:
+    # Not before the process knows what an external registry calls the schema.
+    return compile_encoder(bundled().latest("event")).encode
+
+
+def _judge(
+    partition: int, record: RawRecord, contracts: Contracts, encode: Encode
+) -> tuple[bytes, Judged, CuratedRecord]:
+    """Dedupe id, judgement and curated form of a record. Raises _RejectedError."""
     offset, arrival_ms, key, value = record
     try:
         env = envelope.decode(value or b"")
     except InputError as error:
         faults = [Fault(error.code, "$", "an envelope", "")]
         raise _RejectedError(DeadLetter(partition, offset, arrival_ms, faults, value or b""), NOT_JUDGED) from error
-    version, label = 0, NOT_JUDGED
     try:
-        contract = contracts.find(env.event, env.version)
-        version, label = contract.version, contract.label
-        event = contracts.decode(env.payload)
-        contract.check(event.properties)
-        properties, context = _text(event.properties, "$.properties"), _text(event.context, "$.context")
+        judged = contracts.judge(env.event, env.version, env.payload)
     except ContractError as error:
+        contract = error.contract
+        version, label = (contract.version, contract.label) if contract else (0, NOT_JUDGED)
         letter = DeadLetter(
             partition, offset, arrival_ms, error.faults, value or b"", env.tenant, env.event, version, env.traceparent
         )
         raise _RejectedError(letter, label) from error
-    encoded = _encode_event(
+    contract, event = judged.contract, judged.event
+    encoded = encode(
         partition,
         offset,
         arrival_ms,
@@ -121,7 +141,7 @@ def _judge(partition: int, record: RawRecord, contracts: Contracts) -> tuple[byt
         event.occurred_at,
         env.tenant,
         contract.subject,
-        version,
+        contract.version,
         event.event_type,
         event.name,
         event.event_id,
@@ -132,18 +152,12 @@ def _judge(partition: int, record: RawRecord, contracts: Contracts) -> tuple[byt
         event.referrer,
         event.consent_state,
         env.source,
-        properties,
-        context,
+        judged.properties,
+        judged.context,
+        contract.stable_version,
+        judged.extra,
     )
-    return dedupe_id(env.tenant, event.event_id), label, CuratedRecord(key, encoded, arrival_ms)
-
-
-def _text(raw: msgspec.Raw, path: str) -> str:
-    # What is inside a raw field and in no contract was skipped by the decoder, not decoded.
-    try:
-        return str(raw, "utf-8")
-    except UnicodeDecodeError as error:
-        raise ContractError([from_decode_error(error, root=path)]) from error
+    return dedupe_id(env.tenant, event.event_id), judged, CuratedRecord(key, encoded, arrival_ms)
 
 
 def by_partition(records: Iterable[tuple[int, RawRecord]]) -> dict[int, list[RawRecord]]:

@@ -32,7 +32,7 @@ from schemas.contracts import Contracts
 from streams.batch import PartitionResult, RawRecord, process
 from streams.records import encode_dead_letter, encode_outcome
 from streams.recovery import Recovery
-from streams.window import DedupeWindow
+from streams.window import DedupeWindow, pack
 
 log = get_logger(__name__)
 
@@ -94,6 +94,10 @@ class StreamEngine:
         """Stop or continue consuming; the group membership stays."""
         self._paused = paused
 
+    def use(self, contracts: Contracts) -> None:
+        """Judge by these from the next batch on."""
+        self._contracts = contracts
+
     def poll(self) -> Batch | None:
         """The next batch, or None when nothing came within a moment.
 
@@ -124,8 +128,9 @@ class StreamEngine:
             self._check_continues(batch)
             hit("streams.after_consume")
             started = time.monotonic()
+            contracts = self._contracts  # the same for the whole batch
             results = [
-                process(p, records, window=self._windows[p], contracts=self._contracts)
+                process(p, records, window=self._windows[p], contracts=contracts)
                 for p, records in batch.partitions.items()
             ]
             try:
@@ -206,9 +211,11 @@ class StreamEngine:
         events = counter("sluice_streams_events_total")
         for result in results:
             window = self._windows[result.partition]
-            window.add(result.new_ids, arrival_ms=result.last_arrival_ms)
+            window.add(pack(result.new_ids), offsets=result.new_offsets, arrival_ms=result.last_arrival_ms)
             self._next[result.partition] = _last(result) + 1
             gauge("sluice_streams_dedupe_ids").labels(str(result.partition)).set(len(window))
+            for label, count in result.unplanned.items():
+                counter("sluice_streams_unplanned_events_total").labels(label).inc(count)
             if result.outcome is not None:
                 for run in result.outcome.runs:
                     events.labels(run.outcome).inc(run.count)

@@ -10,6 +10,7 @@ from typing import Any
 from mode import Service
 
 from core.lifecycle import Lifecycle, die
+from streams.control import WorkerControl
 from streams.engine import Batch, StreamEngine
 
 _PUT_POLL_S = 0.5
@@ -22,6 +23,7 @@ class Ingest(Service):
     """
 
     _engine: StreamEngine
+    _control: WorkerControl
     _batches: Any
     _lifecycle: Lifecycle
 
@@ -39,9 +41,11 @@ class Ingest(Service):
             die("streams.poll_failed")
 
     def _run(self) -> None:
+        self._control.catch_up()
         self._engine.start()
         announced = False
         while not self.should_stop:
+            self._control.poll()
             batch = self._engine.poll()
             if not announced and self._engine.joined:
                 announced = True
@@ -49,6 +53,7 @@ class Ingest(Service):
             if batch is not None:
                 self._put(batch)
         self._engine.stop()
+        self._control.close()
 
     def _put(self, batch: Batch) -> None:
         """Wait for room on the channel. While the worker stops nobody takes it: the batch is dropped, uncommitted."""
@@ -62,7 +67,13 @@ class Ingest(Service):
         waiting.cancel()
 
 
-def ingest_service(engine: StreamEngine, batches: Any, lifecycle: Lifecycle) -> type[Ingest]:
+def ingest_service(engine: StreamEngine, control: WorkerControl, batches: Any, lifecycle: Lifecycle) -> type[Ingest]:
     """The service class bound to its parts, as `app.service` takes it."""
-    bound = {"_engine": engine, "_batches": batches, "_lifecycle": lifecycle, "__module__": __name__}
+    bound = {
+        "_engine": engine,
+        "_control": control,
+        "_batches": batches,
+        "_lifecycle": lifecycle,
+        "__module__": __name__,
+    }
     return type("BoundIngest", (Ingest,), bound)

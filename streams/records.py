@@ -139,10 +139,7 @@ def _write(schema: Schema, row: dict[str, object]) -> bytes:
 
 
 def _read(subject: str, value: bytes) -> dict[str, Any]:
-    schema_id, at = framing.split(value)
-    schema = bundled().by_id(schema_id) if isinstance(schema_id, int) else None
-    if schema is None or schema.subject != subject:
-        raise InputError(f"schema {schema_id} is no {subject} of this release")
+    schema, at = framing.opened(value, subject)
     try:
         return cast(dict[str, Any], fastavro.schemaless_reader(io.BytesIO(value[at:]), schema.plain))
     except (EOFError, LookupError, ValueError) as error:  # what fastavro leaves of bytes that are cut or corrupt

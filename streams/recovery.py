@@ -10,16 +10,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+import numpy as np
 from confluent_kafka import OFFSET_END, Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from core import kafka
-from core.errors import UnavailableError
+from core.errors import InvariantError, UnavailableError
+from core.ids import DEDUPE_ID_BYTES
 from core.log import get_logger
 from core.settings import Settings
 from core.topics import Topics
 from streams.records import Outcome, decode_outcome
-from streams.window import DedupeWindow, unpack
+from streams.window import DedupeWindow, Offsets
 
 log = get_logger(__name__)
 
@@ -28,6 +30,27 @@ _TIMEOUT_S = 10.0
 _OPEN_TRANSACTION_WAIT_S = kafka.TRANSACTION_TIMEOUT_MS / 1000 + 15
 # The last outcome lies this close to the end even when many transactions were aborted after it.
 _TAIL_RECORDS = 1_000
+
+
+def remember(window: DedupeWindow, outcome: Outcome, *, arrival_ms: int) -> None:
+    """Add the ids of a committed batch, as the worker that wrote the outcome did."""
+    offsets = curated_offsets(outcome)
+    if len(offsets) * DEDUPE_ID_BYTES != len(outcome.ids):
+        raise InvariantError(
+            f"the outcome of raw offsets {outcome.first} to {outcome.last} counts {len(offsets)} curated records, "
+            f"but holds {len(outcome.ids)} bytes of ids"
+        )
+    window.add(outcome.ids, offsets=offsets, arrival_ms=arrival_ms)
+
+
+def curated_offsets(outcome: Outcome) -> Offsets:
+    """Raw offset of each curated record of a batch, in order; too low behind a gap of the log inside a run."""
+    runs = [run for run in outcome.runs if run.outcome == "curated"]
+    counts = np.array([run.count for run in runs], np.int64)
+    # Position in the batch's curated records plus what the record's run is ahead of it.
+    ahead = np.array([run.first for run in runs], np.int64) - (np.cumsum(counts) - counts)
+    offsets: Offsets = np.arange(counts.sum(), dtype=np.int64) + np.repeat(ahead, counts)
+    return offsets
 
 
 class Recovery:
@@ -46,7 +69,7 @@ class Recovery:
         """
         last: Outcome | None = None
         for outcome, arrival_ms in self._outcomes(partition):
-            window.add(unpack(outcome.ids), arrival_ms=arrival_ms)
+            remember(window, outcome, arrival_ms=arrival_ms)
             last = outcome
         raw = TopicPartition(self._topics.raw, partition)
         low, _ = group_consumer.get_watermark_offsets(raw, timeout=_TIMEOUT_S)

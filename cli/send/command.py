@@ -23,6 +23,7 @@ from collector.contract import ConsentState, EventType
 from core.errors import ConfigError, InputError, UsageError
 from core.ids import RandomIds
 from core.settings import Settings
+from schemas import publishing
 
 _UNLIMITED = 1 << 30
 
@@ -108,6 +109,7 @@ def _width() -> int:
 
 
 def _followed(outgoing: list[Outgoing], door: Door, settings: Settings, *, tenant: str, timeout_s: float) -> list[Fate]:
+    publishing.install(settings)
     rows = Rows(settings)
     follower = Follower(settings, name="send", on_broker=_tell)
     try:

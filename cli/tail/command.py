@@ -19,6 +19,7 @@ from cli.tail.render import TerminalLines
 from cli.tail.sighting import Sighting
 from cli.tail.since import Moment
 from core.settings import Settings
+from schemas import publishing
 from streams.records import OutcomeKind
 
 _POLL_S = 0.2
@@ -50,6 +51,7 @@ def tail(
     Reads beside the pipeline: nothing is consumed, nobody is slowed down. Times are UTC.
     """
     settings = effective_settings(Settings.from_env(os.environ))
+    publishing.install(settings)
     outcomes = frozenset(_ONLY[word] for word in only) or ALL_OUTCOMES
     wanted = Filter(tenant, event, event_id, visitor, outcomes)
     follower = Follower(settings, name="tail", outcomes=outcomes, since_ms=since, on_broker=_tell)

@@ -83,7 +83,7 @@ def _detail(sighting: Sighting) -> str:
     """What tells events of one kind apart: where it happened, else what it says."""
     if url := sighting.text("url"):
         return shown(url.removeprefix("https://").removeprefix("http://"))
-    properties = sighting.fields.get("properties")
+    properties = sighting.fields.get("properties") or sighting.fields.get("extra")
     return json_line(properties) if properties else ""
 
 

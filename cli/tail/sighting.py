@@ -15,9 +15,8 @@ import msgspec
 
 from core.errors import InputError
 from schemas import envelope, framing
-from schemas.contracts import DECODE_ERRORS
+from schemas.codegen.compiled import DECODE_ERRORS
 from schemas.faults import Fault
-from schemas.registry import bundled
 from streams.records import OutcomeKind, decode_dead_letter
 
 _TEXTS = (
@@ -91,15 +90,14 @@ def iso(epoch_ms: int) -> str:
 
 def from_curated(value: bytes) -> Sighting:
     """Raises InputError if `value` is no curated record of this release."""
-    schema_id, at = framing.split(value)
-    schema = bundled().by_id(schema_id) if isinstance(schema_id, int) else None
-    if schema is None or schema.subject != "event":
-        raise InputError(f"schema {schema_id} is no event of this release")
+    schema, at = framing.opened(value, "event")
     row: dict[str, Any] = fastavro.schemaless_reader(io.BytesIO(value[at:]), schema.plain)  # type: ignore[assignment]
     fields = {name: row[name] for name in _TEXTS}
     fields["occurred_at"] = iso(row["occurred_at"])
     fields["properties"] = _json(row["properties"].encode())
     fields["context"] = _json(row["context"].encode())
+    if row.get("extra"):
+        fields["extra"] = _json(row["extra"].encode())
     return Sighting(
         *("curated", row["raw_partition"], row["raw_offset"], row["arrival_at"]),
         *(row["tenant"], row["event"], row["version"], fields),

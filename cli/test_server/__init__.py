@@ -12,6 +12,5 @@ What an event is judged by is the collector's and the streams' own code; here it
     routes.py      `/test/…`
     app.py         all of it as one application
     keys.py        a key that is any key
-    server.py      socket, loop, signals
     command.py     the command
 """

@@ -38,8 +38,8 @@ def test_server(
     The real collector and the real stream step, without Kafka and ClickHouse. /test/all, /test/good, /test/bad and
     /test/duplicates say what was received, /test/assert checks it by example, /test/reset forgets it.
     """
+    from cli.cold_server import bind, serve, url_of
     from cli.test_server.app import Options, create_test_app
-    from cli.test_server.server import bind, serve
     from core.lifecycle import Lifecycle
     from core.log import configure
 
@@ -49,9 +49,9 @@ def test_server(
     lifecycle = Lifecycle("test-server")
     options = Options(strict=strict, max_events=max_events, accept_any_key=accept_any_key)
     app = create_test_app(settings, options=options, lifecycle=lifecycle)
-    with bind(host or settings.collector_host, settings.collector_port if port is None else port) as listener:
-        name, number = listener.getsockname()[:2]
-        url = f"http://[{name}]:{number}" if ":" in name else f"http://{name}:{number}"
+    port = settings.collector_port if port is None else port
+    with bind(host or settings.collector_host, port, another="--port") as listener:
+        url = url_of(listener)
 
         def ready() -> None:
             lifecycle.ready()

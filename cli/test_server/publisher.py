@@ -18,7 +18,7 @@ from core.settings import Settings
 from schemas.contracts import Contracts
 from streams.batch import PartitionResult, RawRecord, process
 from streams.records import encode_dead_letter
-from streams.window import DedupeWindow
+from streams.window import DedupeWindow, pack
 
 _PARTITION = 0
 _STORED: Mapping[int, Failure] = {}
@@ -58,7 +58,7 @@ class StreamPublisher:
             raw = [RawRecord(self._offset + at, now_ms, key, value) for at, (key, value) in enumerate(records)]
             self._offset += len(raw)
             result = process(_PARTITION, raw, window=self._window, contracts=self._contracts)
-            self._window.add(result.new_ids, arrival_ms=result.last_arrival_ms)
+            self._window.add(pack(result.new_ids), offsets=result.new_offsets, arrival_ms=result.last_arrival_ms)
             found = _outcomes.get()
             if found is not None:
                 found.extend(_sightings(result, raw))

@@ -48,8 +48,9 @@ _MAX_WORKERS = 64
 def up(*, workers: int, detached: bool, as_json: bool, background: bool) -> int:
     """Start the whole stack and show how it is doing.
 
-    Whatever is not external is started: Kafka, ClickHouse, a collector, stream workers and sinks. Topics and tables
-    are brought up to date. What crashes is started again. Ctrl-C drains in order, a second Ctrl-C ends at once.
+    Whatever is not external is started: Kafka, ClickHouse, a collector, stream workers, sinks and a schema registry.
+    Topics and tables are brought up to date. What crashes is started again. Ctrl-C drains in order, a second Ctrl-C
+    ends at once.
 
     `sluice status`, `sluice logs` and `sluice down` work from other terminals.
     """
@@ -99,7 +100,7 @@ def _up(settings: Settings, workers: int, screen: Screen) -> int:
     with (
         reporter,
         draining_on_signal(drain=monitor.drain, children=monitor.processes.pids, abandon=abandon),
-        running(settings, workers=workers, on_step=on_step, on_event=monitor.processes) as stack,
+        running(settings, workers=workers, registry=True, on_step=on_step, on_event=monitor.processes) as stack,
     ):
         monitor.step = ""
         monitor.watch(stack)

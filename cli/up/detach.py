@@ -94,6 +94,8 @@ def _say(snapshot: Snapshot, log: Path) -> None:
         click.echo(f"  collector   {snapshot.addresses.collector_url}")
         click.echo(f"  ClickHouse  {snapshot.addresses.clickhouse_url}")
         click.echo(f"  Kafka       {snapshot.addresses.kafka_bootstrap}")
+        if snapshot.addresses.registry_url:
+            click.echo(f"  registry    {snapshot.addresses.registry_url}")
         click.echo(f"  key         {snapshot.addresses.key_hint} (whole in {snapshot.addresses.key_file})")
     click.echo(f"  logs        {log.parent}")
     click.echo("`sluice status` looks at it, `sluice logs -f` follows it, `sluice down` stops it.")

@@ -46,6 +46,7 @@ class Monitor:
             collector_url=found.collector_url,
             clickhouse_url=found.clickhouse_url,
             kafka_bootstrap=found.kafka_bootstrap,
+            registry_url=found.registry_url or found.schema_registry_url,
             key_hint=key_hint(found.bootstrap_key),
             key_file=str(folder / "endpoints.json"),
             log_folder=str(folder / "logs"),

@@ -66,6 +66,7 @@ class Addresses(msgspec.Struct, frozen=True, kw_only=True):
     collector_url: str
     clickhouse_url: str
     kafka_bootstrap: str
+    registry_url: str = ""
     key_hint: str
     key_file: str
     log_folder: str

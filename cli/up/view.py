@@ -173,6 +173,7 @@ def _addresses(snapshot: Snapshot, *, wide: bool) -> list[Text]:
         ("collector", found.collector_url),
         ("ClickHouse", found.clickhouse_url),
         ("Kafka", found.kafka_bootstrap),
+        *([("registry", found.registry_url)] if found.registry_url else []),
         ("key", f"{found.key_hint} in {Path(found.key_file).name}" if wide else found.key_hint),
     ]
     return [Text(f"{name:<10} ", style="dim").append(_clean(value), style="not dim") for name, value in rows]

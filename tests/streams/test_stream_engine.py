@@ -18,7 +18,7 @@ from schemas.contracts import bundled_contracts
 from streams import engine as module
 from streams.engine import Batch, StreamEngine
 from streams.records import decode_outcome
-from streams.window import DedupeWindow
+from streams.window import DedupeWindow, pack
 from tests.streams.raw_events import ARRIVAL_MS, raw_value
 
 SETTINGS = Settings(kafka_bootstrap="127.0.0.1:1", topic_prefix="t.")
@@ -165,7 +165,7 @@ class FakeRecovery:
         pass
 
     def recover(self, _consumer: Any, _partition: int, window: DedupeWindow) -> int:
-        window.add(list(self.ids), arrival_ms=ARRIVAL_MS)
+        window.add(pack(self.ids), offsets=range(len(self.ids)), arrival_ms=ARRIVAL_MS)
         return self.start
 
 

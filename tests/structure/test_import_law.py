@@ -33,6 +33,15 @@ def test_no_import_breaks_the_law() -> None:
     assert imports.broken() == []
 
 
+def test_the_flow_reaches_no_schema_registry() -> None:
+    """Neither ours, which is a server, nor another: what its ids are is said to a process before its room is loaded."""
+    rooms = {"collector", "streams", "sinks"}
+    starts = [name for name in map(imports.module_name, imports.sources()) if name.partition(".")[0] in rooms]
+    reached = imports.reached(starts)
+    assert {"schemas.framing", "schemas.registry"} <= set(reached), "the walk follows imports"
+    assert not set(imports.EXCEPT) & set(reached)
+
+
 def test_batch_logic_reaches_no_broker() -> None:
     reached = imports.reached(PURE)
     assert {*PURE, "core.ids", "schemas.envelope"} <= set(reached), "the walk follows imports"
@@ -145,6 +154,8 @@ def test_the_streams_room_lists_its_files() -> None:
 PLANTED = {
     "core/a.py": "from schemas import registry",
     "schemas/a.py": "import sinks.plan",
+    "schemas/b.py": "from starlette.routing import Route",
+    "schemas/external.py": "import starlette",
     "collector/a.py": "def f():\n    from streams.window import DedupeWindow",
     "collector/b.py": "import faust",
     "collector/c.py": "from clickhouse_connect import get_client",
@@ -160,6 +171,7 @@ PLANTED = {
 HARMLESS = {
     "core/ok.py": "import json\nimport schemas_of_others",
     "schemas/ok.py": "from core import ids",
+    "schemas/registry_api.py": "from starlette.routing import Route",
     "streams/ok.py": "import faust\nfrom schemas.contracts import Contracts\nfrom streams import window",
     "replay/ok.py": "from streams.batch import process\nimport sinks.plan",
     "cli/ok.py": "from infra import topics\nimport replay.ok, core.ids",

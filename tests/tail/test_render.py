@@ -14,7 +14,8 @@ from cli.tail.sighting import Sighting
 from schemas.faults import Fault
 from tests.tail.sightings import curated, dead_letter, duplicate
 
-_TEXT = st.text(st.characters(exclude_categories=()), max_size=80)
+# Half a surrogate pair gets through no decoder.
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
 
 
 def _plain(line: str) -> str:
@@ -26,7 +27,7 @@ def test_a_line_for_files_is_whole() -> None:
         f"2023-11-14T22:13:20Z curated     demo page_view e-{'1' * 60} v-1 example.org/a?b=c"
     )
     assert as_line(dead_letter(properties={"status": 1})).endswith(
-        " e-1 v-1 out_of_bounds at $.properties.status: expected int >= 100"
+        " e-1 v-1 out_of_bounds at $.properties.status: expected integer from 100 to 599, got integer 1"
     )
 
 
@@ -41,12 +42,12 @@ def test_a_terminal_line_is_aligned_and_cut() -> None:
 
 def test_reasons_stand_in_the_line_where_they_fit_and_below_where_not() -> None:
     letter = dead_letter(properties={"status": "x"})
-    reason = "wrong_type at $.properties.status: expected int | null, got str"
+    reason = 'wrong_type at $.properties.status: expected integer from 100 to 599, or null, got string "x"'
     assert _plain(TerminalLines(160)(letter)).endswith(reason)
-    head, *below = _plain(TerminalLines(80)(letter)).split("\n")
+    head, *below = _plain(TerminalLines(110)(letter)).split("\n")
     assert "dead-letter" in head
     assert below == [f"  {reason}"]
-    assert len(_plain(TerminalLines(40)(letter)).split("\n")) == 3
+    assert len(_plain(TerminalLines(40)(letter)).split("\n")) == 4
 
 
 def test_colours_tell_outcomes_apart() -> None:

@@ -17,7 +17,7 @@ def test_a_curated_record_tells_everything() -> None:
     seen = curated(properties={"title": "A", "n": [1]}, url="https://x/y")
     assert (seen.outcome, seen.raw_partition, seen.raw_offset, seen.tenant) == ("curated", 2, 7, "demo")
     assert (seen.event, seen.version, seen.event_id, seen.label) == ("page_view", 1, "e-1", "page_view")
-    assert seen.fields["properties"] == {"title": "A", "n": [1]}
+    assert (seen.fields["properties"], seen.fields["extra"]) == ({"title": "A"}, {"n": [1]})
     assert seen.fields["occurred_at"] == "2023-11-14T22:13:19.000Z"
     assert seen.document()["raw"] == {"partition": 2, "offset": 7}
 
@@ -25,8 +25,8 @@ def test_a_curated_record_tells_everything() -> None:
 def test_a_dead_letter_tells_its_reasons_and_the_event() -> None:
     seen = dead_letter(properties={"status": "two hundred"})
     [fault] = seen.document()["faults"]
-    assert (fault["code"], fault["path"], fault["got"]) == ("wrong_type", "$.properties.status", "str")
-    assert fault["message"] == f"$.properties.status: expected {fault['expected']}, got str"
+    assert (fault["code"], fault["path"], fault["got"]) == ("wrong_type", "$.properties.status", 'string "two hundred"')
+    assert fault["message"] == f"$.properties.status: expected {fault['expected']}, got {fault['got']}"
     assert seen.fields["properties"] == {"status": "two hundred"}
 
 

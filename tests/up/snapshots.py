@@ -30,6 +30,7 @@ def snapshot(**fields: Any) -> Snapshot:
             process("sink", pid=4003),
             process("streams", pid=4004),
             process("collector", pid=4005, up_s=8.0, restarts=2),
+            process("registry", pid=4006),
         ),
         "figures": Figures(
             received=1_234_567,
@@ -48,6 +49,7 @@ def snapshot(**fields: Any) -> Snapshot:
             collector_url="http://127.0.0.1:19001",
             clickhouse_url="http://127.0.0.1:19002",
             kafka_bootstrap="127.0.0.1:19003",
+            registry_url="http://127.0.0.1:19004",
             key_hint="slc_live_abc…",
             key_file="/srv/shop/.sluice/endpoints.json",
             log_folder="/srv/shop/.sluice/logs",

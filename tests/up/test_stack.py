@@ -120,9 +120,13 @@ def test_two_workers_in_the_background(shell: Shell) -> None:
     shown = shell("status")
     assert shown.returncode == 0
     pids = shell.pids()
-    assert set(pids) == {"kafka", "clickhouse", "sink-0", "sink-1", "streams-0", "streams-1", "collector"}
+    assert set(pids) == {"kafka", "clickhouse", "sink-0", "sink-1", "streams-0", "streams-1", "collector", "registry"}
     assert all(str(pid) in shown.stdout for pid in pids.values())
-    key = msgspec.json.decode((shell.state / "endpoints.json").read_bytes(), type=Endpoints).bootstrap_key
+    endpoints = msgspec.json.decode((shell.state / "endpoints.json").read_bytes(), type=Endpoints)
+    assert endpoints.registry_url in shown.stdout
+    subjects = urllib3.request("GET", f"{endpoints.registry_url}/subjects", retries=False, timeout=10).json()
+    assert {"event", "sluice.curated-value"} <= set(subjects)
+    key = endpoints.bootstrap_key
     assert key not in shown.stdout + shell("status", "--json").stdout + started.stdout
     assert key[:12] in shown.stdout
 
@@ -188,9 +192,9 @@ def test_in_a_terminal_and_ended_at_once(shell: Shell) -> None:
     screen = _Screen(terminal)
     assert screen.eventually(lambda text: "healthy" in text and "collector" in text), screen.text
     assert shell.status()["health"] == "healthy"
-    assert sorted(shell.pids()) == ["clickhouse", "collector", "kafka", "sink", "streams"]
+    assert sorted(shell.pids()) == ["clickhouse", "collector", "kafka", "registry", "sink", "streams"]
     children = left_running(shell.state)
-    assert len(children) == 6
+    assert len(children) == 7
     # Frozen: it can only be ended by force.
     os.kill(shell.pids()["streams"], signal.SIGSTOP)
     os.kill(shell.pids()["collector"], signal.SIGSTOP)

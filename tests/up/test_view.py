@@ -37,6 +37,7 @@ clickhouse  ready          4002     3 min             1.5 GiB
 sink        ready          4003     3 min              68 MiB
 streams     ready          4004     3 min              68 MiB
 collector   ready          4005       8 s         2    68 MiB
+registry    ready          4006     3 min              68 MiB
 
 received          1,234,567       812/s     waiting for streams        67
 curated           1,230,000       810/s     waiting for sink           50
@@ -47,6 +48,7 @@ rows in table     1,229,950       805/s
 collector  http://127.0.0.1:19001
 ClickHouse http://127.0.0.1:19002
 Kafka      127.0.0.1:19003
+registry   http://127.0.0.1:19004
 key        slc_live_abc… in endpoints.json
 
 Ctrl-C stops it in order; elsewhere: sluice status, sluice logs -f"""
@@ -65,6 +67,7 @@ clickhouse  ready       3 min  1.5 GiB
 sink        ready       3 min   68 MiB
 streams     ready       3 min   68 MiB
 collector   ready         8 s   68 MiB
+registry    ready       3 min   68 MiB
 
 received          1,234,567       812/s
 curated           1,230,000       810/s
@@ -80,6 +83,7 @@ disk      143 MiB used, 51 GiB free
 collector  http://127.0.0.1:19001
 ClickHouse http://127.0.0.1:19002
 Kafka      127.0.0.1:19003
+registry   http://127.0.0.1:19004
 key        slc_live_abc…
 
 Ctrl-C stops it in order"""
@@ -90,7 +94,7 @@ def test_a_crash_loop_at_40_columns() -> None:
     lines = screen(TROUBLED, width=40).splitlines()
     assert lines[0].startswith("Sluice  degraded")
     assert "streams  restarting" in lines
-    assert lines[-12:-5] == [
+    assert lines[-13:-6] == [
         "! streams fell 4 times: exit code 70",
         "  (INTERNAL), after:",
         "  streams.batch_failed: …",

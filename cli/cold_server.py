@@ -1,4 +1,7 @@
-"""The test server as a process: socket, loop, signals. One process, one loop, nothing on disk."""
+"""Socket, loop and signals of a server off the hot path: the test server, the schema registry.
+
+The collector has its own (`collector.server`), which waits for requests in flight for as long as Kafka may take.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ from core.errors import ConfigError, PortInUseError
 from core.lifecycle import Lifecycle
 
 _BACKLOG = 256
-# What a client may still need to read its answer. A test run that ends wants its port back.
+# What a client may still need to read its answer. Who ends a server wants its port back.
 _GRACE_S = 2
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one.
+def bind(host: str, port: int, *, another: str) -> socket.socket:
+    """A listening socket; port 0 takes a free one. `another` is how to choose another port.
 
     Raises:
         PortInUseError: something else listens there.
@@ -40,9 +43,14 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            raise PortInUseError(f"port {port} of {host} is in use", hint="Give another with --port.") from error
+            raise PortInUseError(f"port {port} of {host} is in use", hint=f"Choose another with {another}.") from error
         raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from error
     return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def serve(app: object, *, listener: socket.socket, lifecycle: Lifecycle, on_ready: Callable[[], None]) -> None:

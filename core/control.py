@@ -1,0 +1,89 @@
+"""The control topic: little state that every process follows, such as released contracts and whether to pause.
+
+Compacted, one partition: the latest value of each key is the state. Each process reads it for itself, from the start
+to the present end before it reports ready and on from there. No consumer group: each process needs all of it.
+
+Knows keys and bytes. What a value means is its reader's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+
+from core import kafka
+from core.errors import UnavailableError
+from core.log import get_logger
+from core.settings import Settings
+from core.topics import Topics
+
+log = get_logger(__name__)
+
+# Called with a key and its newest value; None says that the key was removed.
+Handler = Callable[[str, bytes | None], None]
+_BEGINNING = 0
+_PUT_TIMEOUT_S = 10.0
+
+
+class ControlFollower:
+    """Follows the topic for one process. All calls belong to one thread, which is the one `handler` runs in.
+
+    A handler that raises takes its thread's loop down with it: state that cannot be applied is not skipped here.
+    """
+
+    def __init__(self, settings: Settings, handler: Handler, *, name: str) -> None:
+        self._topic = Topics.named(settings.topic_prefix).control
+        self._consumer = Consumer(kafka.reader(settings, name=f"control.{name}"))
+        self._handler = handler
+
+    def catch_up(self) -> None:
+        """Read all that is there now.
+
+        Raises:
+            KafkaException: the client is dead.
+        """
+        self._consumer.assign([TopicPartition(self._topic, 0, _BEGINNING)])
+        for message in kafka.read_to_end(self._consumer, partitions=1):
+            self._take(message)
+
+    def poll(self) -> None:
+        """Take what came since, without waiting.
+
+        Raises:
+            KafkaException: the client is dead.
+        """
+        while (message := self._consumer.poll(0)) is not None:
+            error = message.error()
+            if error is None:
+                self._take(message)
+            elif kafka.is_fatal(error):
+                raise KafkaException(error)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _take(self, message: Message) -> None:
+        key = (message.key() or b"").decode("utf-8", "replace")
+        self._handler(key, message.value())
+
+
+def put(settings: Settings, entries: dict[str, bytes | None]) -> None:
+    """Write keys with their new values and wait until all are stored.
+
+    Raises:
+        UnavailableError: Kafka did not store them in time. Some of them may be stored: write again.
+    """
+    topic = Topics.named(settings.topic_prefix).control
+    failures: list[str] = []
+    producer = Producer(kafka.producer(settings) | {"message.timeout.ms": int(_PUT_TIMEOUT_S * 1000)})
+    for key, value in entries.items():
+        producer.produce(
+            topic, value, key.encode(), on_delivery=lambda error, _: failures.append(error.str()) if error else None
+        )
+    left = producer.flush(_PUT_TIMEOUT_S + 1)
+    if left or failures:
+        raise UnavailableError(
+            f"Kafka did not store it: {failures[0] if failures else 'no answer'}",
+            hint="Is it running? `SLUICE_KAFKA_BOOTSTRAP` names it.",
+        )
