@@ -97,6 +97,7 @@ READ: list[tuple[Any, Any, Any]] = [
     ({**MONEY, "type": "fixed", "name": "M", "size": 3}, "1.50", Decimal("1.50")),
 ]
 
+_NOT_MONEY: list[Any] = [1000, -1000, 1.555, 1e3, 10**400, True, None, [], {}]
 INVALID: list[tuple[Any, Any]] = [
     ("null", 0),
     ("boolean", 1),
@@ -153,7 +154,7 @@ INVALID: list[tuple[Any, Any]] = [
         (MONEY, value)
         for value in ["1.555", "1000", "1000.00", "1_0", " 1", "+1", "1.", ".5", "01", "1e1", "NaN", "", "\u0661"]
     ),
-    *((MONEY, value) for value in [1000, -1000, 1.555, 1e3, 10**400, True, None, [], {}]),
+    *((MONEY, value) for value in _NOT_MONEY),
 ]
 
 
