@@ -19,6 +19,9 @@ EventId = Annotated[str, Meta(min_length=1, max_length=128)]
 Name = Annotated[str, Meta(max_length=200)]
 Url = Annotated[str, Meta(max_length=8192)]
 Secret = Annotated[str, Meta(max_length=512)]
+UserAgent = Annotated[str, Meta(max_length=1024)]
+# As long as an address with a scope may be.
+Address = Annotated[str, Meta(max_length=64)]
 Version = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Moment = Annotated[datetime, Meta(tz=True)]
 
@@ -31,7 +34,10 @@ EMPTY_OBJECT = Raw(b"{}")
 
 
 class Event(Struct, forbid_unknown_fields=True, gc=False):
-    """One event as a client sends it. `properties` and `context` stay the bytes they were."""
+    """One event as a client sends it. `properties` and `context` stay the bytes they were.
+
+    `user_agent` and `client_ip` are the visitor's, for servers that send on their behalf.
+    """
 
     event_type: EventType
     event_id: EventId | None = None
@@ -47,6 +53,8 @@ class Event(Struct, forbid_unknown_fields=True, gc=False):
     occurred_at: Moment | None = None
     sent_at: Moment | None = None
     version: Version | None = None
+    user_agent: UserAgent | None = None
+    client_ip: Address | None = None
     tenant: Id | None = None
     tracking_key: Secret | None = None
     key_id: Id | None = None

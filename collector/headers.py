@@ -9,19 +9,26 @@ from typing import NamedTuple
 # W3C Trace Context level 1, version 00; all-zero ids are invalid there.
 _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
+# As much as an event may say itself. The few that are longer are no browser's.
+MAX_USER_AGENT = 1024
+
 
 class RequestHead(NamedTuple):
-    """`authorization` is None when the header is absent; `content_length` is -1 then; `traceparent` "" unless valid."""
+    """`authorization` is None when the header is absent; `content_length` is -1 then; `traceparent` "" unless valid.
+
+    `user_agent` has at most MAX_USER_AGENT characters.
+    """
 
     authorization: str | None
     content_encoding: str
     content_length: int
     traceparent: str
+    user_agent: str
 
 
 def read(headers: Iterable[tuple[bytes, bytes]]) -> RequestHead:
     authorization: str | None = None
-    encoding = traceparent = ""
+    encoding = traceparent = user_agent = ""
     length = -1
     for name, value in headers:
         if name == b"content-length":
@@ -35,7 +42,9 @@ def read(headers: Iterable[tuple[bytes, bytes]]) -> RequestHead:
             encoding = f"{encoding}, {text}" if encoding else text
         elif name == b"traceparent" and _TRACEPARENT.fullmatch(value):
             traceparent = value.decode("ascii")
-    return RequestHead(authorization, encoding, length, traceparent)
+        elif name == b"user-agent":
+            user_agent = value[:MAX_USER_AGENT].decode("latin-1")
+    return RequestHead(authorization, encoding, length, traceparent, user_agent)
 
 
 def bearer(authorization: str) -> str | None:

@@ -23,6 +23,7 @@ from collector.faults import Fault
 from collector.inflate import inflate
 from collector.judge import Judge, Judged
 from collector.keys import Grant, Keys
+from collector.network import cut
 from collector.normal import Arrival
 from collector.problems import Headers, MethodError, RequestError, UnauthorizedError
 from collector.publisher import Failure, Publisher
@@ -67,6 +68,7 @@ class Collect:
         self._body_deadline_s = body_deadline_s
         self._publisher = publisher
         self._keys = keys
+        self._random_ids = random_ids
         self._clock = clock
         self._judge = Judge(keys=keys, random_ids=random_ids, max_event_bytes=settings.collector_max_event_bytes)
         self._publish_seconds = metrics.histogram("sluice_collector_publish_seconds")
@@ -98,7 +100,16 @@ class Collect:
         content = inflate(sent, encoding=head.content_encoding, limit=self._max_body_bytes)
         form = forms.read(content, max_events=self._max_events)
         grant = self._judge.request_grant(form, bearer=bearer)
-        arrival = Arrival(self._clock.now_ms(), head.traceparent, form.sent_at_ms, form.historical)
+        peer = scope.get("client")
+        arrival = Arrival(
+            self._clock.now_ms(),
+            head.traceparent,
+            form.sent_at_ms,
+            form.historical,
+            self._random_ids.uuid4().bytes,
+            head.user_agent,
+            cut(peer[0]) if peer else "",
+        )
         judged = self._judge.judge(form, grant=grant, arrival=arrival)
         if judged.records:
             await self._publish(judged)

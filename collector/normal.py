@@ -13,6 +13,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from collector.contract import Event
 from collector.keys import Grant
 from collector.moments import corrected, epoch_ms
+from collector.network import cut
 from collector.publisher import Record
 from collector.verdicts import IdSource
 from core import ids
@@ -22,12 +23,15 @@ SOURCE = "native"
 
 
 class Arrival(NamedTuple):
-    """What all events of one request share. `sent_at_ms` is 0 if unknown."""
+    """What all events of one request share. `sent_at_ms` is 0 if unknown; `client_ip` is cut already."""
 
     received_at_ms: int
     traceparent: str = ""
     sent_at_ms: int = 0
     historical: bool = False
+    receipt_id: bytes = envelope.NO_RECEIPT
+    user_agent: str = ""
+    client_ip: str = ""
 
 
 class Payload(Struct, gc=False):
@@ -93,14 +97,20 @@ def normalise(event: Event, *, grant: Grant, arrival: Arrival, random_ids: ids.I
     elif not arrival.historical:
         payload.occurred_at = corrected(claimed_ms, sent_at_ms=sent_at_ms, received_at_ms=received_at_ms)
     value = envelope.encode(
+        head=envelope.Head(
+            payload.name if payload.event_type == "custom_event" else payload.event_type,
+            event.version or 0,
+            tenant,
+            grant.key_id,
+            SOURCE,
+            arrival.historical,
+        ),
         received_at_ms=received_at_ms,
-        tenant=tenant,
-        key_id=grant.key_id,
-        source=SOURCE,
-        historical=arrival.historical,
-        event=payload.name if payload.event_type == "custom_event" else payload.event_type,
-        version=event.version or 0,
+        receipt_id=arrival.receipt_id,
         traceparent=arrival.traceparent,
+        # The request's own are those of whoever imports.
+        user_agent=event.user_agent or ("" if arrival.historical else arrival.user_agent),
+        client_ip=cut(event.client_ip) if event.client_ip else "" if arrival.historical else arrival.client_ip,
         payload=_encode(payload),
     )
     return Normal(Record(f"{tenant}|{payload.visitor_id}".encode(), value), payload.event_id, source)

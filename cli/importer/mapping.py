@@ -16,6 +16,7 @@ EventType = Literal["page_view", "custom_event"]
 
 _PAGE_EXTENSIONS = frozenset({"html", "htm", "php", "asp", "aspx", "jsp"})
 _NOT_MODIFIED = 304
+_MAX_USER_AGENT = 1024  # of an event, docs/http.md
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Event(msgspec.Struct, frozen=True):
     visitor_id: str
     url: str
     referrer: str
+    user_agent: str
     properties: HttpProperties
     consent_state: Consent
     occurred_at: str
@@ -75,6 +77,7 @@ class LineMapper:
             visitor_id=visitor_id,
             url=self._url(line),
             referrer=line.referrer,
+            user_agent=line.user_agent[:_MAX_USER_AGENT],
             properties=HttpProperties(line.status, line.size, line.method, line.protocol),
             consent_state=self._consent,
             occurred_at=line.at.isoformat().replace("+00:00", "Z"),

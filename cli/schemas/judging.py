@@ -79,7 +79,7 @@ class EventJudge:
         sent = normalise(event, grant=_GRANT, arrival=_ARRIVAL, random_ids=self._ids)
         raw = envelope.decode(sent.record.value)
         try:
-            judged = self._contracts.judge(raw.event, raw.version, raw.payload)
+            judged = self._contracts.judge(raw.head.event, raw.head.version, raw.payload)
         except ContractError as error:
             return Verdict(error.contract.label if error.contract else "", _complaints(error.faults), [])
         return Verdict(judged.contract.label, [], list(_NAMES.decode(judged.extra)) if judged.extra else [])

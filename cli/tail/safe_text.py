@@ -10,7 +10,7 @@ import unicodedata
 from typing import Any
 
 import msgspec
-from rich.cells import cell_len, chop_cells, set_cell_size
+from rich.cells import cell_len, set_cell_size
 
 # Controls, invisible formatting, surrogates, private and unassigned code points, line and paragraph separators.
 _UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -44,7 +44,7 @@ def wrapped(text: str, *, width: int, indent: str = "") -> list[str]:
     Lines begin with `indent`, later ones with two spaces more.
     """
     room = max(_LEAST_WIDTH, width - cell_len(indent) - 2)
-    words = [piece for word in text.split() for piece in chop_cells(word, room)]
+    words = [piece for word in text.split() for piece in _pieces(word, room)]
     lines: list[str] = []
     for word in words:
         if lines and cell_len(f"{lines[-1]} {word}") <= room:
@@ -52,6 +52,17 @@ def wrapped(text: str, *, width: int, indent: str = "") -> list[str]:
         else:
             lines.append(word)
     return [f"{indent}{'  ' if number else ''}{line}" for number, line in enumerate(lines)]
+
+
+def _pieces(word: str, room: int) -> list[str]:
+    # rich's chop_cells loses characters without a width at the beginning of a line.
+    pieces = [""]
+    for char in word:
+        if pieces[-1] and cell_len(pieces[-1] + char) > room:
+            pieces.append(char)
+        else:
+            pieces[-1] += char
+    return pieces
 
 
 def json_line(document: Any) -> str:

@@ -126,7 +126,9 @@ def from_raw(outcome: OutcomeKind, partition: int, offset: int, *, arrival_ms: i
     found, fields = _opened(value)
     if found is None:
         return Sighting(outcome, partition, offset, arrival_ms)
-    return Sighting(outcome, partition, offset, arrival_ms, found.tenant, found.event, found.version, fields)
+    return Sighting(
+        outcome, partition, offset, arrival_ms, found.head.tenant, found.head.event, found.head.version, fields
+    )
 
 
 def _opened(raw: bytes) -> tuple[envelope.Envelope | None, dict[str, Any]]:

@@ -62,7 +62,7 @@ def test_the_key_works_wherever_it_stands(
     reply = send(anonymous, body, authorization)
     assert (reply.status, reply.json["accepted"]) == (200, 1)
     raw = envelope.decode(publisher.records[0].value)
-    assert (raw.tenant, raw.key_id) == ("demo", "bootstrap")
+    assert (raw.head.tenant, raw.head.key_id) == ("demo", "bootstrap")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_key_does_not_write_for_another_tenant(
 def test_keys_of_two_tenants_in_one_array(two_tenants: Client, publisher: MemoryPublisher) -> None:
     send(two_tenants, [event(tracking_key=KEY), event(tracking_key=OTHER_KEY)])
     raw = [envelope.decode(record.value) for record in publisher.records]
-    assert [(each.tenant, each.key_id) for each in raw] == [("demo", "bootstrap"), ("other", "k-2")]
+    assert [(each.head.tenant, each.head.key_id) for each in raw] == [("demo", "bootstrap"), ("other", "k-2")]
     assert [record.key for record in publisher.records] == [b"demo|v-1", b"other|v-1"]
 
 

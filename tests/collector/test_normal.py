@@ -30,18 +30,18 @@ def test_a_full_event_byte_for_byte(collect: Collect, publisher: MemoryPublisher
         occurred_at="2025-12-31T23:00:00+00:00",
         sent_at="2026-01-01T00:00:00Z",
     )
-    collect(sent, ("traceparent", TRACEPARENT))
+    collect(sent, ("traceparent", TRACEPARENT), ("user-agent", "browser/1"))
     record = publisher.records[0]
     assert record.key == b"demo|v-1"
-    assert envelope.decode(record.value) == envelope.Envelope(
-        event="order",
-        version=3,
-        tenant="demo",
-        key_id="bootstrap",
-        source="native",
-        historical=False,
+    read = envelope.decode(record.value)
+    assert read.receipt_id != envelope.NO_RECEIPT
+    assert read == envelope.Envelope(
+        head=envelope.Head("order", 3, "demo", "bootstrap", "native", historical=False),
+        receipt_id=read.receipt_id,
         received_at_ms=NOW_MS,
         traceparent=TRACEPARENT,
+        user_agent="browser/1",
+        client_ip="",
         payload=(
             b'{"event_id":"e-1","event_type":"custom_event","name":"order","session_id":"s-1","visitor_id":"v-1",'
             b'"user_id":"u","url":"/u","referrer":"/r","properties":{"a":1},"context":{"b":2},'
@@ -59,7 +59,23 @@ def test_a_bare_event_has_every_key(collect: Collect, publisher: MemoryPublisher
     ]
     assert (payload["properties"], payload["context"], payload["session_id"]) == ({}, {}, "")
     assert (payload["occurred_at"], payload["sent_at"]) == (NOW_MS, 0)
-    assert envelope.decode(publisher.records[0].value).event == "identity"
+    assert envelope.decode(publisher.records[0].value).head.event == "identity"
+
+
+def test_an_event_may_bring_the_visitors_own_agent_and_address(collect: Collect, publisher: MemoryPublisher) -> None:
+    own = event(user_agent="phone/2", client_ip="203.0.113.77")
+    collect([own, event(client_ip="no address")], ("user-agent", "server/1"))
+    first, second = (envelope.decode(record.value) for record in publisher.records)
+    assert (first.user_agent, first.client_ip) == ("phone/2", "203.0.113.0")
+    assert (second.user_agent, second.client_ip) == ("server/1", "")
+    assert first.receipt_id == second.receipt_id
+    assert b"203.0.113.77" not in publisher.records[0].value
+
+
+def test_an_import_tells_nothing_of_who_runs_it(collect: Collect, publisher: MemoryPublisher) -> None:
+    collect({"events": [event()], "historical": True}, ("user-agent", "curl/8"))
+    read = envelope.decode(publisher.records[0].value)
+    assert (read.user_agent, read.client_ip) == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +113,7 @@ def test_historical_takes_times_as_they_are(collect: Collect, publisher: MemoryP
     events = [event(occurred_at="1999-01-01T00:00:00Z"), event(occurred_at="2030-01-01T00:00:00Z"), event()]
     collect({"events": events, "sent_at": "2025-01-01T00:00:00Z", "historical": True})
     assert _occurred(publisher) == [915_148_800_000, 1_893_456_000_000, NOW_MS]
-    assert envelope.decode(publisher.records[0].value).historical is True
+    assert envelope.decode(publisher.records[0].value).head.historical is True
 
 
 def test_the_far_future_becomes_now(collect: Collect, publisher: MemoryPublisher) -> None:

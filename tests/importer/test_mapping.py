@@ -60,6 +60,7 @@ def test_an_event_holds_all_that_the_collector_wants_and_no_address() -> None:
         "name": "",
         "url": "https://example.org/p?q=1",
         "referrer": "",
+        "user_agent": "agent",
         "properties": {"status": 200, "bytes": 12, "method": "GET", "protocol": "HTTP/1.1"},
         "consent_state": "pending",
         "occurred_at": "2015-05-17T08:05:03Z",

@@ -13,36 +13,84 @@ from hypothesis import strategies as st
 
 from schemas import envelope, framing
 from schemas.codegen.encoder import varint
-from schemas.envelope import Envelope, EnvelopeError
+from schemas.envelope import NO_RECEIPT, Envelope, EnvelopeError, Head
 from schemas.registry import bundled
 
-SCHEMA = bundled().get("raw_envelope", 1)
+SCHEMA = bundled().get("raw_envelope", 2)
+BEFORE = bundled().get("raw_envelope", 1)
 TEXT = st.text(max_size=30) | st.text("\0é漢🙂", max_size=100)
-ENVELOPES = st.builds(
-    Envelope,
+HEADS = st.builds(
+    Head,
     event=TEXT,
     version=st.integers(-(2**31), 2**31 - 1),
     tenant=TEXT,
     key_id=TEXT,
     source=TEXT,
     historical=st.booleans(),
-    received_at_ms=st.integers(-(2**63), 2**63 - 1),
-    traceparent=TEXT,
-    payload=st.binary(max_size=200),
 )
-ONE = Envelope("page_view", 1, "demo", "k", "native", True, 1_700_000_000_000, "00-a", b'{"a":1}')
+# Now and then what the short cut is made for, now and then anything.
+USUAL_HEADS = st.sampled_from([Head("page_view", 0, "demo", "k", "native", historical) for historical in (True, False)])
+TIMES = st.integers(1_700_000_000_000, 1_800_000_000_000) | st.integers(-(2**63), 2**63 - 1)
+AGENTS = st.sampled_from(["", "curl/8", "Mozilla/5.0 " + "x" * 90, "é" * 64, "y" * 9_000]) | TEXT
+ENVELOPES = st.builds(
+    Envelope,
+    head=USUAL_HEADS | HEADS,
+    receipt_id=st.binary(min_size=16, max_size=16),
+    received_at_ms=TIMES,
+    traceparent=st.sampled_from(["", "00-" + "a" * 52]) | TEXT,
+    user_agent=AGENTS,
+    client_ip=st.sampled_from(["", "203.0.113.0"]) | st.text(max_size=90),
+    payload=st.binary(max_size=200) | st.sampled_from([b"p" * 300, b"p" * 9_000]),
+)
+ONE = Envelope(
+    Head("page_view", 1, "demo", "k", "native", True), b"r" * 16, 1_700_000_000_000, "00-a", "agent", "::", b"p" * 99
+)
 
 
 def as_row(of: Envelope) -> dict[str, Any]:
     row = of._asdict()
+    head = row.pop("head")._asdict()
     row["received_at"] = row.pop("received_at_ms")
-    return row
+    return {**row, **head, "head_bytes": len(head_of(head))}
+
+
+def head_of(row: dict[str, Any]) -> bytes:
+    schema = {"type": "record", "name": "Head", "fields": SCHEMA.plain["fields"][1:7]}
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, fastavro.parse_schema(schema, named_schemas={}), row)
+    return out.getvalue()
 
 
 def by_fastavro(of: Envelope) -> bytes:
     out = io.BytesIO()
     fastavro.schemaless_writer(out, SCHEMA.plain, as_row(of))
     return framing.prefix(SCHEMA.id) + out.getvalue()
+
+
+def of_before(of: Envelope) -> bytes:
+    """As the first version has it."""
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, BEFORE.plain, as_row(of))
+    return framing.prefix(BEFORE.id) + out.getvalue()
+
+
+@given(ENVELOPES)
+def test_the_first_version_is_still_read(of: Envelope) -> None:
+    assert envelope.decode(of_before(of)) == of._replace(receipt_id=NO_RECEIPT, user_agent="", client_ip="")
+
+
+def test_the_short_cut_is_taken_for_what_is_usual() -> None:
+    usual = ONE._replace(user_agent="x" * 90, payload=b"p" * 300)
+    value = by_fastavro(usual)
+    assert envelope.decode(value) == usual  # now the head is known
+    assert envelope._decode_usual(value) == usual
+
+
+@given(ENVELOPES)
+def test_both_ways_of_reading_agree(of: Envelope) -> None:
+    value = by_fastavro(of)
+    assert envelope._decode_by_field(value) == of
+    assert envelope.decode(value) == of  # the head is known by now
 
 
 @given(ENVELOPES)
@@ -99,7 +147,8 @@ def test_one_flipped_bit_raises_nothing_else(of: Envelope, data: st.DataObject) 
     except EnvelopeError:
         return
     assert -(2**63) <= read.received_at_ms < 2**63
-    assert -(2**63) <= read.version < 2**63
+    assert -(2**63) <= read.head.version < 2**63
+    assert read == envelope._decode_by_field(bytes(value))
 
 
 LONGS_THAT_ARE_NONE = {
@@ -112,9 +161,9 @@ LONGS_THAT_ARE_NONE = {
 @pytest.mark.parametrize("long", LONGS_THAT_ARE_NONE.values(), ids=LONGS_THAT_ARE_NONE)
 @pytest.mark.parametrize("place", ["version", "received_at"])
 def test_a_long_of_more_than_64_bits_is_refused(long: bytes, place: str) -> None:
-    head = framing.prefix(SCHEMA.id) + varint(1) + b"e"
-    rest = b"\0" * 30
-    value = head + (long if place == "version" else b"\0\0\0\0\0" + long) + rest
+    head = framing.prefix(SCHEMA.id) + varint(7) + varint(1) + b"e"
+    rest = b"\0" * 50
+    value = head + (long if place == "version" else b"\0" * 21 + long) + rest
     with pytest.raises(EnvelopeError, match="corrupt"):
         envelope.decode(value)
 

@@ -54,7 +54,7 @@ def fake() -> Iterator[FakeRegistry]:
 @pytest.fixture
 def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A process that has encoded nothing yet, for one test."""
-    compiled = (framing.frames, envelope._encoder, envelope._usual_prefix, batch._event_encoder)
+    compiled = (framing.frames, envelope._usual_prefix, batch._event_encoder)
     monkeypatch.setattr(framing, "_process", framing._Process())
     for each in compiled:
         each.cache_clear()
@@ -128,7 +128,7 @@ def test_records_name_its_ids(fake: FakeRegistry, tmp_path: Path, wire: None) ->
     install(configured(fake.url, tmp_path))
     raw = raw_value()
     (curated,), _, outcome = outcome_of(raw)
-    assert framing.split(raw)[0] == before["raw_envelope:1"].id
+    assert framing.split(raw)[0] == before["raw_envelope:2"].id
     newest = bundled().latest("event")
     assert framing.split(curated)[0] == before[newest.label].id
     assert framing.split(records.encode_outcome(outcome))[0] == before["outcome:1"].id
@@ -139,15 +139,15 @@ def test_records_name_its_ids(fake: FakeRegistry, tmp_path: Path, wire: None) ->
 
 def test_records_are_read_by_all_the_names_of_their_schema(fake: FakeRegistry, tmp_path: Path, wire: None) -> None:
     """Those of the registry, and those of before it was there."""
-    there = published(fake.url, tmp_path)["raw_envelope:1"]
+    there = published(fake.url, tmp_path)["raw_envelope:2"]
     install(configured(fake.url, tmp_path))
-    ours = bundled().get("raw_envelope", 1)
+    ours = bundled().get("raw_envelope", 2)
     body = raw_value()[5:]
     assert there.guid is not None
     for number in (there.id, ours.id):
-        assert envelope.decode(b"\0" + number.to_bytes(4, "big") + body).event == "page_view"
+        assert envelope.decode(b"\0" + number.to_bytes(4, "big") + body).head.event == "page_view"
     for guid in (there.guid, ours.guid):
-        assert envelope.decode(b"\x01" + guid.bytes + body).event == "page_view"
+        assert envelope.decode(b"\x01" + guid.bytes + body).head.event == "page_view"
     with pytest.raises(envelope.EnvelopeError, match="schema 4000"):
         envelope.decode(b"\0" + (4000).to_bytes(4, "big") + body)
 
@@ -156,7 +156,7 @@ def test_a_registry_that_knows_no_guids_will_do(tmp_path: Path, wire: None) -> N
     with fake_registry(with_guids=False) as fake:
         assert published(fake.url, tmp_path)["event:1"].guid is None
         install(configured(fake.url, tmp_path))
-        assert framing.split(raw_value())[0] == fake.subjects["sluice.raw-value"][1]["id"]
+        assert framing.split(raw_value())[0] == fake.subjects["sluice.raw-value"][2]["id"]
 
 
 def test_an_id_that_would_mean_two_versions_is_refused(tmp_path: Path, wire: None) -> None:
@@ -194,7 +194,7 @@ def test_it_is_too_late_once_something_was_encoded(fake: FakeRegistry, tmp_path:
 
 def test_without_one_the_ids_are_ours(tmp_path: Path, wire: None) -> None:
     install(configured("", tmp_path))
-    assert framing.split(raw_value())[0] == bundled().get("raw_envelope", 1).id
+    assert framing.split(raw_value())[0] == bundled().get("raw_envelope", 2).id
     assert list(tmp_path.iterdir()) == []
 
 
@@ -260,7 +260,7 @@ def test_with_a_cache_a_process_starts_and_works(
     _cached_for(url, tmp_path)
     fake.requests.clear()
     install(configured(url, tmp_path))
-    assert framing.split(raw_value())[0] == ids["raw_envelope:1"]
+    assert framing.split(raw_value())[0] == ids["raw_envelope:2"]
     assert fake.requests == [], "what is known is not asked"
 
 
@@ -295,7 +295,7 @@ def test_what_was_deleted_there_stays_known(fake: FakeRegistry, tmp_path: Path, 
     ids = {label: known.id for label, known in published(fake.url, tmp_path).items()}
     fake.subjects.clear()
     install(configured(fake.url, tmp_path))
-    assert framing.split(raw_value())[0] == ids["raw_envelope:1"]
+    assert framing.split(raw_value())[0] == ids["raw_envelope:2"]
     registry = connect(configured(fake.url, tmp_path))
     assert registry.find(ids["event:1"]).schema == text(EVENT)
     assert registry.lookup("sluice.curated-value", text(EVENT)) is None
@@ -304,14 +304,14 @@ def test_what_was_deleted_there_stays_known(fake: FakeRegistry, tmp_path: Path, 
 def test_what_was_registered_anew_is_written_with_the_new_id_and_read_by_both(
     fake: FakeRegistry, tmp_path: Path, wire: None
 ) -> None:
-    old = published(fake.url, tmp_path)["raw_envelope:1"].id
+    old = published(fake.url, tmp_path)["raw_envelope:2"].id
     fake.subjects.clear()
-    new = published(fake.url, tmp_path)["raw_envelope:1"].id
+    new = published(fake.url, tmp_path)["raw_envelope:2"].id
     assert new != old
     install(configured(fake.url, tmp_path))
     raw = raw_value()
     assert framing.split(raw)[0] == new
-    assert envelope.decode(b"\0" + old.to_bytes(4, "big") + raw[5:]).event == "page_view"
+    assert envelope.decode(b"\0" + old.to_bytes(4, "big") + raw[5:]).head.event == "page_view"
 
 
 # -- lookups and the file
@@ -439,11 +439,11 @@ def test_a_batch_is_processed_in_this_state(fake: FakeRegistry, tmp_path: Path, 
     """Raw records of before the registry came are curated under its ids."""
     raw = raw_value()
     framing._process = framing._Process()
-    for each in (framing.frames, envelope._encoder, envelope._usual_prefix):
+    for each in (framing.frames, envelope._usual_prefix):
         each.cache_clear()
     published(fake.url, tmp_path)
     install(configured(fake.url, tmp_path))
-    assert framing.split(raw)[0] == bundled().get("raw_envelope", 1).id
+    assert framing.split(raw)[0] == bundled().get("raw_envelope", 2).id
     (curated,), _, _ = outcome_of(raw)
     newest = bundled().latest("event").version
     assert framing.split(curated)[0] == fake.subjects["sluice.curated-value"][newest]["id"]

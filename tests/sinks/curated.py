@@ -14,7 +14,14 @@ NEWEST = bundled().latest("event").version
 _SCHEMAS = {version: bundled().get("event", version) for version in bundled().versions("event")}
 _FIELDS = {version: [field["name"] for field in schema.source["fields"]] for version, schema in _SCHEMAS.items()}
 _ENCODE = {version: compile_encoder(schema).encode for version, schema in _SCHEMAS.items()}
-_NUMBERS = {"received_at": 1, "occurred_at": 2, "version": 1, "stable_version": 0}
+_NUMBERS = {
+    "received_at": 1,
+    "occurred_at": 2,
+    "version": 1,
+    "stable_version": 0,
+    "is_bot": False,
+    "session_derived": False,
+}
 
 
 def fields(

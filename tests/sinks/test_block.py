@@ -26,7 +26,12 @@ ENCODE = {schema.version: compile_encoder(schema).encode for schema in VERSIONS}
 INT, LONG = st.integers(0, 2**31 - 1), st.integers(0, 2**63 - 1)
 # Times that Python's datetime holds, since fastavro reads them as such.
 TIMES = st.integers(-62135596800000, 253402300799999)
-BY_TYPE: dict[str, st.SearchStrategy[Any]] = {"int": INT, "long": LONG, "string": st.text(max_size=20)}
+BY_TYPE: dict[str, st.SearchStrategy[Any]] = {
+    "boolean": st.booleans(),
+    "int": INT,
+    "long": LONG,
+    "string": st.text(max_size=20),
+}
 
 
 def values(schema: Schema) -> st.SearchStrategy[tuple[Any, ...]]:
@@ -62,7 +67,9 @@ def test_the_columns_are_the_newest_schemas_fields() -> None:
 
 
 def test_a_version_that_only_appends_has_a_suffix() -> None:
-    assert suffix(VERSIONS[0], NEWEST) == b"\0\0"
+    assert suffix(VERSIONS[0], VERSIONS[1]) == b"\0\0"
+    assert suffix(VERSIONS[1], VERSIONS[2]) == bytes(16)
+    assert suffix(VERSIONS[0], VERSIONS[2]) == bytes(18)
     assert suffix(NEWEST, NEWEST) == b""
 
 
@@ -109,10 +116,14 @@ def test_a_record_of_another_schema_is_refused() -> None:
         container([row(6), stranger])
 
 
+# Of the fields that later versions append.
+_BLANK = [0, "", *[""] * 4, False, *[""] * 10, False]
+
+
 @given(INT, LONG)
 def test_the_raw_offset_is_found(partition: int, offset: int) -> None:
     record = row(0, raw=offset, partition=0)
     assert raw_offset(record) == offset
     for schema in VERSIONS:
-        values_ = [partition, offset, 1, 1, 1, "t", "e", 1, *[""] * 12, *[0, ""][: len(schema.source["fields"]) - 20]]
+        values_ = [partition, offset, 1, 1, 1, "t", "e", 1, *[""] * 12, *_BLANK[: len(schema.source["fields"]) - 20]]
         assert raw_offset(Row(0, 0, ENCODE[schema.version](*values_))) == offset

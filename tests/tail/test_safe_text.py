@@ -7,7 +7,7 @@ import unicodedata
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -56,6 +56,8 @@ def test_a_column_has_its_width_and_a_cut_at_most(text: str, width: int) -> None
 
 
 @given(_ANY, st.integers(20, 60))
+@example("\U0001f3fb", 20)
+@example("\U0001f3fb" + "a" * 60, 20)
 def test_wrapping_loses_nothing_and_stays_within_the_width(text: str, width: int) -> None:
     visible = shown(text)
     lines = wrapped(visible, width=width, indent="  ")
