@@ -22,8 +22,10 @@ log = get_logger(__name__)
 _TIMEOUT_S = 30
 
 
-def apply(settings: Settings) -> list[str]:
-    """Make the cluster's topics what `core.topics` declares; returns what was changed, in words. Idempotent.
+def apply(settings: Settings, wanted: list[Topic] | None = None) -> list[str]:
+    """Make the cluster's topics what `core.topics` declares, or `wanted`; returns what was changed, in words.
+
+    Idempotent.
 
     Raises:
         ConfigError: a topic exists with another number of partitions. Growing would move keys away from their
@@ -31,7 +33,7 @@ def apply(settings: Settings) -> list[str]:
         UnavailableError: the cluster does not answer.
     """
     admin = AdminClient(kafka.common(settings))
-    wanted = declared(settings)
+    wanted = declared(settings) if wanted is None else wanted
     try:
         existing = admin.list_topics(timeout=_TIMEOUT_S).topics
         _check_partitions(wanted, {name: len(meta.partitions) for name, meta in existing.items()})

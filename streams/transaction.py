@@ -1,0 +1,61 @@
+"""One Kafka transaction of produced records and consumed offsets: all become visible together or not at all (KIP-98,
+KIP-447). What an aborted or a fatal one leads to is the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
+from core import kafka
+from core.failpoints import hit
+
+
+class TransactionAbortedError(Exception):
+    """The batch was rolled back and will be consumed again."""
+
+
+def fence(producer: Producer) -> None:
+    """Abort what a predecessor of the same transactional id left open, and refuse what it may still send."""
+    kafka.retry(lambda: producer.init_transactions(kafka.CALL_TIMEOUT_S), "transactions were initialised")
+
+
+def commit(
+    producer: Producer, consumer: Consumer, *, produce: Callable[[], None], offsets: list[TopicPartition]
+) -> None:
+    """Begin, `produce`, send `offsets` with the metadata of the consumer's group, commit.
+
+    Raises:
+        TransactionAbortedError: it was rolled back.
+        KafkaException: the client is dead.
+    """
+    begun = False
+    try:
+        producer.begin_transaction()
+        begun = True
+        produce()
+        group = consumer.consumer_group_metadata()
+        kafka.retry(
+            lambda: producer.send_offsets_to_transaction(offsets, group, kafka.CALL_TIMEOUT_S),
+            "offsets were added to the transaction",
+        )
+        hit("streams.before_commit")
+        kafka.retry(lambda: producer.commit_transaction(kafka.CALL_TIMEOUT_S), "the transaction was committed")
+    except KafkaException as error:
+        cause = error.args[0]
+        if begun and cause.txn_requires_abort():
+            kafka.retry(lambda: producer.abort_transaction(kafka.CALL_TIMEOUT_S), "the transaction was aborted")
+            raise TransactionAbortedError(cause.str()) from error
+        raise
+
+
+def send(producer: Producer, topic: str, partition: int, key: bytes | None, value: bytes, **more: Any) -> None:
+    """Hand one record to the producer, waiting while its queue is full. `more` is as `Producer.produce` takes it."""
+    while True:
+        try:
+            producer.produce(topic, value, key, partition, **more)
+            return
+        except BufferError:
+            producer.poll(0.1)
