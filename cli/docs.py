@@ -51,9 +51,14 @@ def metrics_page() -> str:
     lines = [
         "# Metrics",
         "",
-        "Prometheus text format. The collector serves `/metrics` on its own port, stream workers and",
+        "Prometheus text format. The collector serves `/metrics` on its own port, stream workers, sinks",
     ]
-    lines += ["sinks on `SLUICE_METRICS_PORT`.", "", "| Name | Kind | Labels | Meaning |", "|---|---|---|---|"]
+    lines += [
+        "and processors on `SLUICE_METRICS_PORT`.",
+        "",
+        "| Name | Kind | Labels | Meaning |",
+        "|---|---|---|---|",
+    ]
     for metric in METRICS:
         lines.append(f"| `{metric.name}` | {metric.kind} | {', '.join(metric.labels) or '-'} | {metric.help} |")
     return "\n".join(lines) + "\n"

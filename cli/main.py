@@ -28,6 +28,7 @@ _COMMANDS = {
     "collector": ("cli.processes", "collector", "Run a collector."),
     "streams": ("cli.processes", "streams", "Run a stream worker."),
     "sink": ("cli.processes", "sink", "Run a sink."),
+    "processor": ("cli.processor", "processor", "Run a processor of your own: curated events to topics of its own."),
     "registry": ("cli.processes", "registry", "Run a schema registry for Kafka tools."),
     "schemas": ("cli.schemas.group", "schemas", "Contracts of events: list, draft, check, release and try them out."),
     "topics": ("cli.apply", "topics", "Create and configure the topics."),

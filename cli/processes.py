@@ -6,6 +6,8 @@ import os
 
 import click
 
+from cli.streams.status import status
+from cli.streams.switch import pause, resume
 from core.settings import Settings
 
 
@@ -18,13 +20,23 @@ def collector() -> None:
     run(settings)
 
 
-@click.command()
-def streams() -> None:
-    """Run a stream worker: raw topic in; curated, dead letters and outcomes out. SIGTERM drains it."""
+@click.group(invoke_without_command=True, subcommand_metavar="[COMMAND]")
+@click.pass_context
+def streams(context: click.Context) -> None:
+    """Run a stream worker: raw topic in; curated, dead letters and outcomes out. SIGTERM drains it.
+
+    With a command: ask or tell the workers that run.
+    """
+    if context.invoked_subcommand is not None:
+        return
     settings = _named_on_the_wire()
     from streams.worker import run
 
     run(settings)
+
+
+for _command in (status, pause, resume):
+    streams.add_command(_command)
 
 
 @click.command()
@@ -40,6 +52,10 @@ def sink() -> None:
         if getattr(error, "exit_code", None) is None:
             die("sink.failed")
         raise
+    except BaseException:
+        raise
+    except:  # noqa: E722 (a bare KafkaError, raised out of a rebalance callback, is not even a BaseException)
+        die("sink.failed")
 
 
 @click.command()

@@ -36,6 +36,7 @@ class ControlFollower:
         self._topic = Topics.named(settings.topic_prefix).control
         self._consumer = Consumer(kafka.reader(settings, name=f"control.{name}"))
         self._handler = handler
+        self.stored_at_ms = 0  # when the entry that `handler` is given was written
 
     def catch_up(self) -> None:
         """Read all that is there now.
@@ -65,6 +66,7 @@ class ControlFollower:
 
     def _take(self, message: Message) -> None:
         key = (message.key() or b"").decode("utf-8", "replace")
+        self.stored_at_ms = message.timestamp()[1]
         self._handler(key, message.value())
 
 
@@ -76,7 +78,13 @@ def put(settings: Settings, entries: dict[str, bytes | None]) -> None:
     """
     topic = Topics.named(settings.topic_prefix).control
     failures: list[str] = []
-    producer = Producer(kafka.producer(settings) | {"message.timeout.ms": int(_PUT_TIMEOUT_S * 1000)})
+    config = kafka.producer(settings) | {
+        "message.timeout.ms": int(_PUT_TIMEOUT_S * 1000),
+        # Half a second of waiting for a producer id, and an entry that is stored twice is stored.
+        "enable.idempotence": False,
+        "linger.ms": 0,
+    }
+    producer = Producer(config)
     for key, value in entries.items():
         producer.produce(
             topic, value, key.encode(), on_delivery=lambda error, _: failures.append(error.str()) if error else None

@@ -9,6 +9,7 @@ that is silently ignored is found out in production.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -145,7 +146,9 @@ class Settings:
         minimum=1,
         maximum=50_000,
     )
-    streams_worker_id: str = _setting("0", help="Stable name of this worker among its group (static membership).")
+    streams_worker_id: str = _setting(
+        "0", help="Stable name of this worker or processor among its group (static membership)."
+    )
     streams_web_port: int = _setting(0, help="Port of the stream worker's Faust web server; 0 turns it off.", minimum=0)
     dedupe_window_hours: int = _setting(24, unit="h", help="How long a repeated event id is recognised.", minimum=1)
     dedupe_window_ids: int = _setting(
@@ -153,6 +156,19 @@ class Settings:
         unit="ids",
         help="Most ids remembered per partition; whichever of the two bounds ends first.",
         minimum=1,
+    )
+    dead_letter_ratio: float = _setting(
+        0.05,
+        help="Share of a contract's events that may be dead-lettered in 5 minutes; above it is an alert.",
+        minimum=0.0001,
+        maximum=1.0,
+    )
+    dead_letter_run: int = _setting(
+        500, unit="events", help="Dead letters of one contract, one after the other, that are an alert.", minimum=1
+    )
+    dead_letter_halt: bool = _setting(
+        False,  # noqa: FBT003
+        help="Pause all stream workers when a contract released within the hour fails for several tenants.",
     )
     enrich_user_agent: bool = _setting(True, help="Fill in browser, system, device and bots.")  # noqa: FBT003
     enrich_referrer: bool = _setting(True, help="Fill in the type and name of the referrer.")  # noqa: FBT003
@@ -176,7 +192,7 @@ class Settings:
     )
     sink_worker_id: str = _setting("0", help="Stable name of this sink among its group (static membership).")
     metrics_port: int = _setting(
-        0, help="Port of the Prometheus endpoint of stream workers and sinks; 0 turns it off.", minimum=0
+        0, help="Port of the Prometheus endpoint of stream workers, sinks and processors; 0 turns it off.", minimum=0
     )
 
     @classmethod
@@ -255,10 +271,17 @@ def _bool(text: str) -> bool:
     raise ValueError(text)
 
 
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):  # a limit that nothing is above or below
+        raise ValueError(text)
+    return value
+
+
 _PARSERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "str": (str, "text"),
     "int": (int, "a whole number"),
-    "float": (float, "a number"),
+    "float": (_number, "a number"),
     "bool": (_bool, "1 or 0"),
     "Path": (Path, "a path"),
 }

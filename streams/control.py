@@ -16,17 +16,11 @@ from schemas import released
 from schemas.contracts import Contracts
 from schemas.registry import Registry
 from schemas.released import Released
+from streams import pause
 from streams.engine import StreamEngine
+from streams.pause import PAUSE_KEY, Pause
 
 log = get_logger(__name__)
-
-PAUSE_KEY = "streams"
-
-
-class Pause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The value under `PAUSE_KEY`."""
-
-    paused: bool = False
 
 
 class WorkerControl:
@@ -49,17 +43,31 @@ class WorkerControl:
         self._apply_contracts()
 
     def close(self) -> None:
+        self._engine.dead_letters.close()
         self._follower.close()
 
     def take(self, key: str, value: bytes | None) -> None:
         try:
             if key == PAUSE_KEY:
-                self._engine.pause(msgspec.json.decode(value, type=Pause).paused if value else False)
+                self._pause(pause.decode(value))
+            elif key == self._engine.dead_letters.key:
+                self._engine.dead_letters.stored(value)
             elif key.startswith(released.KEY_PREFIX) and value:
-                self._released[key] = released.decode(value)
-                self._changed = True
+                self._take_release(released.decode(value))
         except (SluiceError, msgspec.DecodeError, UnicodeDecodeError) as error:
             log.warning("streams.control_refused", key=key, error=str(error))
+
+    def _pause(self, told: Pause) -> None:
+        self._engine.pause(told.paused)
+        self._engine.dead_letters.paused(told)
+        log.info("streams.paused" if told.paused else "streams.not_paused", reason=told.reason, by=told.by)
+
+    def _take_release(self, release: Released) -> None:
+        if self._released.get(release.key) != release:  # said again is not released again
+            for label in (release.label, *_leads_to(release)):
+                self._engine.dead_letters.released(label, self._follower.stored_at_ms)
+        self._released[release.key] = release
+        self._changed = True
 
     def _apply_contracts(self) -> None:
         # All that came at once together: one release may refer to another.
@@ -73,3 +81,9 @@ class WorkerControl:
             return
         self._engine.use(contracts)
         log.info("streams.contracts_released", versions=sorted(each.label for each in self._released.values()))
+
+
+def _leads_to(release: Released) -> list[str]:
+    """The contract that judges this version's events from now on, if it is another's."""
+    version = release.source.get("supersededBy")
+    return [f"{release.subject}:{version}"] if version else []

@@ -18,6 +18,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
@@ -29,31 +30,46 @@ from core.metrics import counter, gauge, histogram
 from core.settings import Settings
 from core.topics import Topics
 from schemas.contracts import Contracts
+from streams import transaction
+from streams.alerts import DeadLetterWatch
 from streams.batch import PartitionResult, RawRecord, process
+from streams.enrich.chain import Chain
 from streams.records import encode_dead_letter, encode_outcome
 from streams.recovery import Recovery
+from streams.transaction import TransactionAbortedError
 from streams.window import DedupeWindow, pack
 
 log = get_logger(__name__)
 
 _POLL_TIMEOUT_S = 0.1
 _NO_EPOCH = -1  # of no batch that is handled
+_NO_OFFSET = -1  # of no record
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records of one `consume`, grouped by partition, in offset order."""
+    """Records of one `consume`, grouped by partition, in offset order.
+
+    `follows` holds for each partition the offset after the last record that was consumed before.
+    """
 
     epoch: int
     partitions: dict[int, list[RawRecord]]
+    follows: dict[int, int]
 
     @property
     def records(self) -> int:
         return sum(map(len, self.partitions.values()))
 
 
-class TransactionAbortedError(Exception):
-    """The batch was rolled back and will be consumed again."""
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """What `transaction.commit` asks a consumer for, asked before."""
+
+    metadata: Any
+
+    def consumer_group_metadata(self) -> Any:
+        return self.metadata
 
 
 class StreamEngine:
@@ -70,17 +86,21 @@ class StreamEngine:
         self._consumer = Consumer(kafka.consumer(settings, group=self._group, instance=worker))
         self._producer = Producer(kafka.transactional_producer(settings, transactional_id=worker))
         self._recovery = Recovery(settings)
+        self._chain = Chain(settings)
+        self.dead_letters = DeadLetterWatch(settings)
         self._handling = threading.RLock()  # closing the consumer revokes, in the same thread
         self._epoch = 0
         self._windows: dict[int, DedupeWindow] = {}
         self._next: dict[int, int] = {}  # partition → first offset that is not committed
+        self._consumed: dict[int, int] = {}  # partition → offset after the last one consumed; the poll thread's
+        self._group_metadata: Any = None  # as of the latest poll
         self._rewind = False
         self._paused = False
         self._joined = False
 
     def start(self) -> None:
         """Fence predecessors of the same worker id and join the group."""
-        kafka.retry(lambda: self._producer.init_transactions(kafka.CALL_TIMEOUT_S), "transactions were initialised")
+        transaction.fence(self._producer)
         self._consumer.subscribe(
             [self._topics.raw], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
@@ -118,19 +138,26 @@ class StreamEngine:
             partitions.setdefault(message.partition(), []).append(
                 RawRecord(message.offset(), message.timestamp()[1], message.key(), message.value())
             )
-        return Batch(epoch, partitions) if partitions else None
+        follows = {partition: self._consumed.get(partition, _NO_OFFSET) for partition in partitions}
+        self._consumed |= {partition: records[-1].offset + 1 for partition, records in partitions.items()}
+        # Asked for here, in the thread that runs the rebalance callbacks: while one runs, librdkafka (2.16) never answers,
+        # and the thread that handles batches would wait for ever, with the lock that the callback waits for.
+        self._group_metadata = self._consumer.consumer_group_metadata()
+        return Batch(epoch, partitions, follows) if partitions else None
 
     def handle(self, batch: Batch) -> bool:
         """Process and commit `batch`; False if it was dropped or rolled back and will come again."""
         with self._handling:
             if batch.epoch != self._epoch:
                 return False
-            self._check_continues(batch)
+            if not self._continues(batch):
+                self._forget_consumed()
+                return False
             hit("streams.after_consume")
             started = time.monotonic()
             contracts = self._contracts  # the same for the whole batch
             results = [
-                process(p, records, window=self._windows[p], contracts=contracts)
+                process(p, records, window=self._windows[p], contracts=contracts, chain=self._chain)
                 for p, records in batch.partitions.items()
             ]
             try:
@@ -143,50 +170,40 @@ class StreamEngine:
             self._remember(results)
             histogram("sluice_streams_transaction_seconds").observe(time.monotonic() - started)
             histogram("sluice_streams_batch_events").observe(batch.records)
-            return True
+        # Kafka may be slow to take what follows from it; a rebalance need not wait for that.
+        self.dead_letters.after(batch.partitions, results)
+        return True
 
     def stop(self) -> None:
         """Leave the group after the batch in hand."""
         with self._handling:
             self._consumer.close()
 
-    def _check_continues(self, batch: Batch) -> None:
+    def _continues(self, batch: Batch) -> bool:
+        """Whether nothing that was consumed before `batch` got lost on its way here: its records would have no outcome.
+        Offsets alone do not tell, because a log may have gaps.
+        """
         for partition, records in batch.partitions.items():
-            expected = self._next.get(partition, _NO_EPOCH)
+            expected = self._next.get(partition, _NO_OFFSET)
             if records[0].offset < expected or partition not in self._windows:
                 raise InvariantError(
                     f"partition {partition} brought offset {records[0].offset}, but {expected} was due: "
                     "it would get a second outcome"
                 )
+            if batch.follows[partition] != expected:
+                log.warning("streams.batch_missing", partition=partition, due=expected, came=records[0].offset)
+                return False
+        return True
 
     # -- the transaction
 
     def _commit(self, results: list[PartitionResult]) -> None:
-        begun = False
-        try:
-            self._producer.begin_transaction()
-            begun = True
+        def produce() -> None:
             for result in results:
                 self._produce(result)
-            offsets = [TopicPartition(self._topics.raw, r.partition, _last(r) + 1) for r in results]
-            group = self._consumer.consumer_group_metadata()
-            kafka.retry(
-                lambda: self._producer.send_offsets_to_transaction(offsets, group, kafka.CALL_TIMEOUT_S),
-                "offsets were added to the transaction",
-            )
-            hit("streams.before_commit")
-            kafka.retry(
-                lambda: self._producer.commit_transaction(kafka.CALL_TIMEOUT_S),
-                "the transaction was committed",
-            )
-        except KafkaException as error:
-            cause = error.args[0]
-            if begun and cause.txn_requires_abort():
-                kafka.retry(
-                    lambda: self._producer.abort_transaction(kafka.CALL_TIMEOUT_S), "the transaction was aborted"
-                )
-                raise TransactionAbortedError(cause.str()) from error
-            raise
+
+        offsets = [TopicPartition(self._topics.raw, r.partition, _last(r) + 1) for r in results]
+        transaction.commit(self._producer, _Group(self._group_metadata), produce=produce, offsets=offsets)
 
     def _produce(self, result: PartitionResult) -> None:
         outcome = result.outcome
@@ -200,12 +217,7 @@ class StreamEngine:
         self._send(self._topics.outcomes, partition, None, encode_outcome(outcome), result.last_arrival_ms)
 
     def _send(self, topic: str, partition: int, key: bytes | None, value: bytes, timestamp_ms: int) -> None:
-        while True:
-            try:
-                self._producer.produce(topic, value, key, partition, timestamp=timestamp_ms)
-                return
-            except BufferError:
-                self._producer.poll(0.1)
+        transaction.send(self._producer, topic, partition, key, value, timestamp=timestamp_ms)
 
     def _remember(self, results: list[PartitionResult]) -> None:
         events = counter("sluice_streams_events_total")
@@ -236,6 +248,7 @@ class StreamEngine:
                     raise
                 # Just assigned and not fetching yet: what this poll brings is dropped, the next one rewinds.
                 return _NO_EPOCH
+            self._consumed = dict(self._next)
             self._rewind = False
         return self._epoch
 
@@ -269,7 +282,7 @@ class StreamEngine:
         started = time.monotonic()
         offset = self._recovery.recover(self._consumer, partition, window)
         self._windows[partition] = window
-        self._next[partition] = offset
+        self._next[partition] = self._consumed[partition] = offset
         gauge("sluice_streams_dedupe_ids").labels(str(partition)).set(len(window))
         log.info(
             "streams.partition_assigned",

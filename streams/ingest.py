@@ -37,7 +37,8 @@ class Ingest(Service):
     def _guarded(self) -> None:
         try:
             self._run()
-        except BaseException:  # noqa: BLE001 (ends the process)
+        # Out of a rebalance callback librdkafka's binding raises a bare KafkaError, which is not even a BaseException.
+        except:  # noqa: E722 (as said; ends the process)
             die("streams.poll_failed")
 
     def _run(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
 import fastavro
@@ -60,19 +60,36 @@ class DeadLetter:
         return self.faults[0].code
 
 
-@dataclass(slots=True)
 class RunBuilder:
-    """Collects outcomes in offset order into runs."""
+    """Collects outcomes in offset order into runs.
 
-    runs: list[Run] = field(default_factory=list)
+    A run ends at a gap in the log, which is no record and has no outcome: so a run tells the offset of each record.
+    """
+
+    __slots__ = ("_count", "_first", "_outcome", "_runs")
+
+    def __init__(self) -> None:
+        self._runs: list[Run] = []
+        self._outcome: OutcomeKind = "curated"
+        self._first = self._count = 0
 
     def add(self, outcome: OutcomeKind, offset: int) -> None:
-        if self.runs and self.runs[-1].outcome == outcome:
-            last = self.runs[-1]
-            # Offsets of a run need not be contiguous: a gap in the log is no record and has no outcome.
-            self.runs[-1] = Run(outcome, last.first, last.count + 1)
-        else:
-            self.runs.append(Run(outcome, offset, 1))
+        if outcome == self._outcome and offset == self._first + self._count:
+            self._count += 1
+            return
+        self._end_run()
+        self._outcome, self._first, self._count = outcome, offset, 1
+
+    @property
+    def runs(self) -> list[Run]:
+        """All so far."""
+        self._end_run()
+        return self._runs
+
+    def _end_run(self) -> None:
+        if self._count:
+            self._runs.append(Run(self._outcome, self._first, self._count))
+            self._first, self._count = self._first + self._count, 0
 
 
 def encode_outcome(outcome: Outcome) -> bytes:

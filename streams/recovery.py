@@ -1,8 +1,14 @@
 """Where a partition continues and what its dedupe window holds, from the partition's own committed output.
 
-No second log can disagree with the outcome topic: it moved in the same transactions as the offsets. Before it is
-read, no transaction may be open on it: a worker that was killed or frozen may still hold one, until it is fenced or
-times out.
+No second log can disagree with the outcome topic: it moved in the same transactions as the offsets. A worker that was
+killed or frozen may still hold one open, and may wake up and commit it, until it is fenced or times out. So, in this
+order:
+
+1. The group's offset is looked up, which Kafka answers only once no transaction holds an offset of the partition
+   (KIP-447). One that has sent its offsets may not have sent its outcome record yet: the topic would not show it. One
+   that has not is refused, because its group generation is over.
+2. The outcome topic is read once no transaction is open on it: the first step can end before the last records of that
+   transaction are marked as committed.
 """
 
 from __future__ import annotations
@@ -67,14 +73,14 @@ class Recovery:
         The outcomes say where: the offset after the last that has one. A partition without outcomes starts at its
         beginning, whatever the group committed.
         """
+        raw = TopicPartition(self._topics.raw, partition)
+        committed = group_consumer.committed([raw], timeout=_OPEN_TRANSACTION_WAIT_S)[0].offset
         last: Outcome | None = None
         for outcome, arrival_ms in self._outcomes(partition):
             remember(window, outcome, arrival_ms=arrival_ms)
             last = outcome
-        raw = TopicPartition(self._topics.raw, partition)
         low, _ = group_consumer.get_watermark_offsets(raw, timeout=_TIMEOUT_S)
         start = last.last + 1 if last else low
-        committed = group_consumer.committed([raw], timeout=_TIMEOUT_S)[0].offset
         if committed not in {start, kafka.NO_OFFSET}:
             log.warning("streams.offset_differs", partition=partition, committed=committed, continues_at=start)
         return start

@@ -260,7 +260,7 @@ class _Compiler:
                 move = moves.get(name)
                 if move is None:
                     if name not in added:
-                        out.setdefault(name, value)
+                        out[name] = value
                 elif move[0] is not None:
                     out[move[0]] = value if move[1] is None else msgspec.Raw(move[1](bytes(value)))
             for name, value in missing.items():

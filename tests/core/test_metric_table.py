@@ -23,7 +23,7 @@ def test_names_of_type_and_table_agree() -> None:
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_a_row_follows_the_conventions(metric: Metric) -> None:
     """https://prometheus.io/docs/practices/naming/"""
-    assert re.fullmatch(r"sluice_(collector|streams|sink)_[a-z_]+", metric.name)
+    assert re.fullmatch(r"sluice_(collector|streams|processor|sink)_[a-z_]+", metric.name)
     assert metric.help.endswith(".")
     kind: str = metric.kind
     assert metric.name.endswith("_total") == (kind == "counter")

@@ -25,6 +25,8 @@ def value_of(name: str, type_: str, metadata: Mapping[str, Any]) -> st.SearchStr
     match type_:
         case "int":
             return st.integers(min_value=int(metadata["minimum"] or 0), max_value=int(metadata["maximum"] or 2**40))
+        case "float":
+            return st.floats(min_value=metadata["minimum"], max_value=metadata["maximum"], allow_nan=False)
         case "bool":
             return st.booleans()
         case "Path":
@@ -48,6 +50,7 @@ def test_an_empty_environment_is_the_defaults() -> None:
     [
         ("SLUICE_TOPIC_PREFIX", " a. ", "topic_prefix", "a."),
         ("SLUICE_PARTITIONS", "32", "partitions", 32),
+        ("SLUICE_DEAD_LETTER_RATIO", "0.2", "dead_letter_ratio", 0.2),
         ("SLUICE_STATE_DIR", "/srv/sluice", "state_dir", Path("/srv/sluice")),
         ("SLUICE_CLICKHOUSE_VERIFY_TLS", "0", "clickhouse_verify_tls", False),
         ("SLUICE_CLICKHOUSE_VERIFY_TLS", "False", "clickhouse_verify_tls", False),
@@ -73,6 +76,7 @@ def test_every_kind_that_the_table_uses_has_a_parser() -> None:
         ("SLUICE_PARTITIONS", "four", "a whole number"),
         ("SLUICE_PARTITIONS", "4.0", "a whole number"),
         ("SLUICE_PARTITIONS", "", "a whole number"),
+        ("SLUICE_DEAD_LETTER_RATIO", "nan", "a number"),
         ("SLUICE_PARTITIONS", "0", "at least 1"),
         ("SLUICE_KAFKA_PORT", "-1", "at least 0"),
         ("SLUICE_STREAMS_BATCH_EVENTS", "50001", "at most 50000"),
@@ -90,7 +94,7 @@ def test_a_malformed_value_names_variable_and_form(name: str, text: str, said: s
 
 @pytest.mark.parametrize("f", [f for f in fields(Settings) if f.metadata["minimum"] is not None], ids=lambda f: f.name)
 def test_a_bound_holds_on_both_sides(f: Any) -> None:
-    minimum = int(f.metadata["minimum"])
+    minimum = f.metadata["minimum"]
     assert getattr(Settings.from_env({variable(f.name): str(minimum)}), f.name) == minimum
     with pytest.raises(ConfigError, match="at least"):
         Settings.from_env({variable(f.name): str(minimum - 1)})

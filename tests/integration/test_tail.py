@@ -78,7 +78,7 @@ def test_every_outcome_is_shown_in_order_with_its_reason(client: Any, story: dic
         ("curated", story["custom"]["event_id"]),
     ]
     [fault] = shown[1]["faults"]
-    assert (fault["code"], fault["path"], fault["got"]) == ("wrong_type", "$.properties.status", "str")
+    assert (fault["code"], fault["path"], fault["got"]) == ("wrong_type", "$.properties.status", 'string "two hundred"')
     offsets = [seen["raw"]["offset"] for seen in shown]
     assert offsets == sorted(set(offsets))
     assert {seen["raw"]["partition"] for seen in shown} == {shown[0]["raw"]["partition"]}

@@ -135,7 +135,7 @@ class Judge:
             time.sleep(0.2)
         time.sleep(1.5)  # in which a doubled insert would still arrive
         rows = self._server.rows(
-            "SELECT event_id, visitor_id, url, referrer, properties, tenant, raw_partition, raw_offset "
+            "SELECT event_id, visitor_id, url, referrer, properties, extra, tenant, raw_partition, raw_offset "
             "FROM events_log WHERE generation = 0 ORDER BY raw_partition, raw_offset"
         )
         verdict.rows = len(rows)
@@ -165,7 +165,7 @@ class Judge:
     def _match(self, verdict: Verdict, rows: list[list[Any]], letters: Counter[str]) -> None:
         issued = self._workload.issued
         seen: Counter[str] = Counter()
-        for event_id, visitor, url, referrer, properties, tenant, *_ in rows:
+        for event_id, visitor, url, referrer, properties, extra, tenant, *_ in rows:
             seen[event_id] += 1
             event = issued.get(event_id)
             if event is None or not event.valid:
@@ -173,7 +173,8 @@ class Judge:
                 continue
             sent = (event.visitor, event.body["url"], event.body["referrer"], self._settings.bootstrap_tenant)
             same = (visitor, url, referrer, tenant) == sent
-            if not same or msgspec.json.decode(properties) != event.body["properties"]:
+            kept = msgspec.json.decode(properties) | msgspec.json.decode(extra or "{}")
+            if not same or kept != event.body["properties"]:
                 verdict.changed.append(event_id)
         verdict.doubled += [event_id for event_id, count in seen.items() if count > 1]
         verdict.invented += [f"dead letter {i}" for i in letters if i not in issued or issued[i].valid]

@@ -84,7 +84,11 @@ def test_the_encoders_in_use_equal_fastavro(schema: Schema) -> None:
     holds()
 
 
-@pytest.mark.parametrize("text", ["plain", "é", "\x80", "漢字", "\0", '{"a": "b"}'])
+@pytest.mark.parametrize(
+    "text",
+    ["plain", "é", "\x80", "漢字", "\0", '{"a": "b"}', "x" * 4_095, "x" * 4_096, "x" * 40_000],
+    ids=lambda t: t[:9],
+)
 def test_either_form_is_right(text: str) -> None:
     schema = schema_of([{"name": name, "type": "string"} for name in "ab"])
     encode = compile_encoder(schema).encode

@@ -98,6 +98,10 @@ READ: list[tuple[Any, Any, Any]] = [
 ]
 
 _NOT_MONEY: list[Any] = [1000, -1000, 1.555, 1e3, 10**400, True, None, [], {}]
+NO_MONEY: list[Any] = [
+    *("1.555", "1000", "1000.00", "1_0", " 1", "+1", "1.", ".5", "01", "1e1", "NaN", "", "\u0661"),
+    *(1000, -1000, 1.555, 1e3, 10**400, True, None, [], {}),
+]
 INVALID: list[tuple[Any, Any]] = [
     ("null", 0),
     ("boolean", 1),
@@ -150,11 +154,7 @@ INVALID: list[tuple[Any, Any]] = [
     (UUID, AN_ID[:-1] + "g"),
     (UUID_16, AN_ID[:-1]),
     ({"type": "string", "allowed": ["a", "b"]}, "c"),
-    *(
-        (MONEY, value)
-        for value in ["1.555", "1000", "1000.00", "1_0", " 1", "+1", "1.", ".5", "01", "1e1", "NaN", "", "\u0661"]
-    ),
-    *((MONEY, value) for value in _NOT_MONEY),
+    *((MONEY, value) for value in NO_MONEY),
 ]
 
 

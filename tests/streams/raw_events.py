@@ -29,17 +29,18 @@ def tracked(**changed: Any) -> dict[str, Any]:
 
 def wrapped(payload: bytes, **changed: Any) -> bytes:
     """The envelope of a payload."""
-    fields: dict[str, Any] = {
-        "received_at_ms": 1_699_999_999_500,
+    head: dict[str, Any] = {
         "tenant": "demo",
         "key_id": "k-1",
         "source": "native",
         "historical": False,
         "event": "page_view",
         "version": 0,
-        "traceparent": "00-a-b-01",
     }
-    return envelope.encode(**fields | changed, payload=payload)
+    rest: dict[str, Any] = {"received_at_ms": 1_699_999_999_500, "traceparent": "00-a-b-01"}
+    of_head = {name: value for name, value in changed.items() if name in head}
+    of_rest = {name: value for name, value in changed.items() if name not in head}
+    return envelope.encode(head=envelope.Head(**head | of_head), **rest | of_rest, payload=payload)
 
 
 def raw_value(*, envelope: dict[str, Any] | None = None, **changed: Any) -> bytes:

@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.ids import dedupe_id
+from core.settings import Settings
 from schemas import framing
 from schemas.contracts import bundled_contracts
 from schemas.registry import bundled
 from streams.batch import NOT_JUDGED, PartitionResult, RawRecord, by_partition, process
+from streams.enrich.chain import Chain
 from streams.records import Outcome, encode_outcome
 from streams.window import DedupeWindow, unpack
 from tests.streams.raw_events import ARRIVAL_MS, raw_value, record, tracked, wrapped
@@ -82,6 +84,8 @@ def test_a_curated_record_says_what_was_sent(event: dict[str, Any], tenant: str,
     assert json.loads(read.pop("properties")) == event["properties"]
     assert json.loads(read.pop("context")) == event["context"]
     assert (read.pop("stable_version"), read.pop("extra")) == (1, "")
+    for field in SCHEMA.source["fields"][22:]:  # without a chain nothing is enriched
+        assert read.pop(field["name"]) == field["default"]
     assert read == {
         "raw_partition": 3,
         "raw_offset": offset,
@@ -94,6 +98,22 @@ def test_a_curated_record_says_what_was_sent(event: dict[str, Any], tenant: str,
         **{name: value for name, value in event.items() if name not in {"properties", "context"}},
     }
     assert result.new_ids == [dedupe_id(tenant, event["event_id"])]
+
+
+def test_what_enrichment_finds_is_on_the_record() -> None:
+    chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"
+    sent = tracked(session_id="", url="https://a.example/?utm_source=x&utm_medium=cpc&utm_term=t&gclid=g", referrer="")
+    value = wrapped(json.dumps(sent).encode(), user_agent=chrome)
+    result = process(3, [record(0, value)], window=window(), contracts=CONTRACTS, chain=Chain(Settings()))
+    (curated,) = result.curated
+    read = row(curated.value)
+    assert (read["ua_browser"], read["ua_browser_version"], read["ua_device"], read["is_bot"]) == (
+        *("Chrome", "130", "desktop"),
+        False,
+    )
+    assert (read["utm_term"], read["click_id_type"], read["click_id"]) == ("t", "gclid", "g")
+    assert read["session_derived"] is True
+    assert read["session_id"]
 
 
 def test_properties_pass_through_byte_for_byte() -> None:

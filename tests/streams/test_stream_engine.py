@@ -4,6 +4,7 @@ a fatal error leave behind. That Kafka keeps its part of it is for the tests wit
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -369,3 +370,24 @@ def test_a_worker_without_a_share_has_joined(rig: Rig) -> None:
 def test_stopping_leaves_the_group(rig: Rig) -> None:
     rig.engine.stop()
     assert rig.consumer.closed
+
+
+def test_dead_letters_are_judged_after_the_commit_and_outside_the_lock(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[tuple[list[int], int, bool]] = []
+
+    def after(partitions: dict[int, Any], results: list[Any]) -> None:
+        free = threading.Thread(target=lambda: heard.append((*seen, rig.engine._handling.acquire(timeout=5))))
+        seen = ([*partitions], len(results[0].dead_letters))
+        assert rig.producer.calls[-1] == "commit"
+        free.start()
+        free.join()
+
+    monkeypatch.setattr(rig.engine.dead_letters, "after", after)
+    rig.producer.failures = {"commit": deque([ABORTABLE])}
+    rig.send(b"junk")
+    assert not rig.engine.handle(rig.batch())
+    assert heard == [], "an aborted batch comes again"
+    assert rig.engine.handle(rig.batch())
+    assert heard == [([0], 1, True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable
+from itertools import pairwise
 
 import fastavro
 import pytest
@@ -101,12 +102,9 @@ def test_runs_cover_every_record_once_and_in_order(steps: list[tuple[OutcomeKind
         added.append((outcome, offset))
     told = [run.outcome for run in builder.runs for _ in range(run.count)]
     assert told == [outcome for outcome, _ in added]
-    assert all(one.outcome != two.outcome for one, two in zip(builder.runs, builder.runs[1:], strict=False))
-    position = 0
-    for run in builder.runs:
-        assert added[position][1] == run.first
-        position += run.count
-    assert position == len(added)
+    assert [(run.outcome, run.first + at) for run in builder.runs for at in range(run.count)] == added
+    for one, two in pairwise(builder.runs):
+        assert one.outcome != two.outcome or one.first + one.count != two.first
 
 
 @pytest.mark.parametrize("decode", [decode_outcome, decode_dead_letter])

@@ -39,7 +39,7 @@ BANNED: dict[str, set[str]] = {
 # The one module of a room that may use what the room does without.
 EXCEPT = {"schemas.registry_api": {"starlette"}, "schemas.external": {"urllib3"}}
 # What replay runs again, with no broker at hand: neither directly nor through another module of ours.
-PURE = ("streams.batch", "streams.window", "streams.records")
+PURE = ("streams.batch", "streams.window", "streams.records", "streams.limits", "streams.pause", "streams.enrich.chain")
 NOT_PURE = {"confluent_kafka", "socket", "urllib3", "starlette", *_STREAMING}
 
 

@@ -74,9 +74,10 @@ def test_a_closed_record_refuses_what_is_not_declared() -> None:
     "odd", [b'"\xff"', b'"\\ud800"', b"1e999", b"NaN", b'"\n"', b"01", b"[" * 900 + b"]" * 900, b"[1"], ids=repr
 )
 def test_what_is_skipped_is_read_too(unknown: str, odd: bytes) -> None:
+    twice = b'{"a":1,"b":"\xff","b":1}'
     nested, flat = compiled(unknown=unknown), compiled(FIELDS[0], unknown=unknown)
     at_the_top, inside = b'{"a":1,"b":' + odd + b"}", b'{"a":1,"r":{"x":1,"b":' + odd + b"}}"
-    for contract, text in ((nested, at_the_top), (nested, inside), (flat, at_the_top)):
+    for contract, text in ((nested, at_the_top), (nested, inside), (flat, at_the_top), (flat, twice)):
         for read in (contract.decode, contract.split):
             with pytest.raises(DECODE_ERRORS):
                 read(text)

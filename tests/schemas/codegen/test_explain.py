@@ -277,6 +277,13 @@ def test_a_personal_field_hides_what_is_inside_it_and_a_shared_record_is_shown_o
     assert [fault.got for fault in faults] == ['string "open"', "string", "string"]
 
 
+def test_a_personal_field_hides_what_is_far_inside_it() -> None:
+    outer = {"type": "record", "name": "O", "fields": [field("inner", INNER)]}
+    compiled = contract(field("a", {"type": "array", "items": outer}, pii="sensitive"))
+    [fault] = compiled.explain(json.dumps({"a": [{"inner": {"x": CANARY}}]}).encode())
+    assert (fault.path, fault.got) == ("$.a[0].inner.x", "string")
+
+
 @pytest.mark.parametrize("key", [f"{CANARY}@example.org", f"{CANARY} 1", f"{CANARY}123456", f"{CANARY}é", CANARY * 9])
 def test_no_key_that_looks_personal_is_shown(key: str) -> None:
     compiled = contract(field("m", {"type": "map", "values": "int"}), unknown="reject")
