@@ -140,8 +140,8 @@ class StreamEngine:
             )
         follows = {partition: self._consumed.get(partition, _NO_OFFSET) for partition in partitions}
         self._consumed |= {partition: records[-1].offset + 1 for partition, records in partitions.items()}
-        # Asked for here, in the thread that runs the rebalance callbacks: while one runs, librdkafka (2.16) never answers,
-        # and the thread that handles batches would wait for ever, with the lock that the callback waits for.
+        # Asked for here, in the thread that runs the rebalance callbacks: while one runs, librdkafka (2.16) never
+        # answers, and the thread that handles batches would wait for ever, with the lock that the callback waits for.
         self._group_metadata = self._consumer.consumer_group_metadata()
         return Batch(epoch, partitions, follows) if partitions else None
 
