@@ -4,15 +4,14 @@ so that `--help` is fast and a process loads only its own room.
 
 from __future__ import annotations
 
-import importlib
 import sys
 from typing import Any
 
 import click
 
+from cli.lazy import LazyGroup
 from core.errors import ExitCode, SluiceError
 
-# command → (module, attribute, one line for --help)
 _COMMANDS = {
     "up": ("cli.up.command", "up", "Start the whole stack and show how it is doing."),
     "status": ("cli.up.status", "status", "Show how the running stack is doing."),
@@ -37,24 +36,7 @@ _COMMANDS = {
 }
 
 
-class _LazyGroup(click.Group):
-    def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        found = _COMMANDS.get(cmd_name)
-        if found is None:
-            return None
-        module, attribute, _ = found
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, _, line) in _COMMANDS.items()])
-
-
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="sluice", prog_name="sluice")
 def cli() -> None:
     """The event pipeline that never loses, never doubles and can always be replayed."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
 
-# command → (module, attribute, one line for --help)
+from cli.lazy import LazyGroup
+
 _COMMANDS = {
     "list": ("cli.schemas.listing", "list_command", "List events, contexts and records."),
     "show": ("cli.schemas.show", "show", "Show one contract: meaning, fields, examples, versions."),
@@ -24,24 +23,7 @@ _COMMANDS = {
 }
 
 
-class _LazyGroup(click.Group):
-    def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        found = _COMMANDS.get(cmd_name)
-        if found is None:
-            return None
-        module, attribute, _ = found
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, _, line) in _COMMANDS.items()])
-
-
-@click.group("schemas", cls=_LazyGroup)
+@click.group("schemas", cls=LazyGroup, lazy=_COMMANDS)
 def schemas() -> None:
     """Contracts of events: list, draft, check, release and try them out.
 

@@ -39,13 +39,13 @@ def test_a_list_as_json(sluice: Sluice) -> None:
     assert found["event"] | {"doc": ""} == {
         "subject": "event",
         "kind": "record",
-        "version": 2,
-        "versions": [1, 2],
-        "id": 9,
+        "version": 3,
+        "versions": [1, 2, 3],
+        "id": 11,
         "status": "stable",
         "owner": None,
         "doc": "",
-        "fields": 22,
+        "fields": 38,
         "since": None,
         "sunset": None,
         "deprecated_by": None,
@@ -97,7 +97,7 @@ def test_the_file_the_code_and_the_view(sluice: Sluice) -> None:
 
 def test_a_version_has_a_page_of_its_own(sluice: Sluice) -> None:
     assert sluice("show", "event:1").output.startswith("event:1")
-    assert sluice("show", "event").output.startswith("event:2")
+    assert sluice("show", "event").output.startswith("event:3")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_version_has_a_page_of_its_own(sluice: Sluice) -> None:
     [
         (("show", "page_viw"), "no schema of 'page_viw'", "page_view"),
         (("show", "zzz"), "no schema of 'zzz'", "schemas list"),
-        (("show", "event:7"), "event has no version 7", "1, 2"),
+        (("show", "event:7"), "event has no version 7", "1, 2, 3"),
         (("show", "event:x"), "'event:x' is no SUBJECT:VERSION", "page_view:1"),
         (("show", "event:0"), "'event:0' is no SUBJECT:VERSION", "page_view:1"),
         (("show", "event", "--sql"), "event is no event", ""),
