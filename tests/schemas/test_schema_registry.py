@@ -51,6 +51,8 @@ def test_ids_never_change() -> None:
         "custom_event:1": 7,
         "identity:1": 8,
         "event:2": 9,
+        "raw_envelope:2": 10,
+        "event:3": 11,
         "identity_context:1": 100,
         "consent_context:1": 101,
         "device_context:1": 102,
