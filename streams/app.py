@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import faust
+from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
 from core.lifecycle import Lifecycle, die
 from core.log import get_logger
@@ -31,11 +32,24 @@ log = get_logger(__name__)
 _QUEUED_BATCHES = 2
 
 
+class BatchChannel(faust.Channel):  # type: ignore[type-arg]  # not subscriptable at run time
+    """Batches on their way to the agent. A rebalance of Faust's own group empties its channels and suspends them: what
+    was consumed would be lost, and whoever waits for room would wait for ever.
+    """
+
+    @property
+    def queue(self) -> Any:
+        if self._queue is None:
+            flowing = FlowControlEvent(initially_suspended=False)
+            self._queue = ThrowableQueue(maxsize=self.maxsize, flow_control=flowing)
+        return self._queue
+
+
 def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None) -> faust.App:
     """The Faust app of one stream worker. Connects to nothing until it is started."""
     topics = Topics.named(settings.topic_prefix)
     app = faust.App(
-        f"{settings.topic_prefix}streams.control",
+        f"{settings.topic_prefix}streams.control.{settings.streams_worker_id}",
         broker=[f"kafka://{address.strip()}" for address in settings.kafka_bootstrap.split(",")],
         broker_credentials=_credentials(settings),
         datadir=str(settings.state_dir / f"faust-{settings.streams_worker_id}"),
@@ -53,7 +67,7 @@ def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None) -> fau
         broker_heartbeat_interval=1.0,
         broker_rebalance_timeout=15.0,
     )
-    batches: Any = app.channel(maxsize=_QUEUED_BATCHES)
+    batches: Any = BatchChannel(app, maxsize=_QUEUED_BATCHES)
     control: Any = app.topic(
         topics.control, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
     )
@@ -76,7 +90,7 @@ def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None) -> fau
 
     @app.agent(control)
     async def note(stream: Any) -> None:
-        """Logs each command once among all workers. Every worker follows the topic for itself: `streams.control`."""
+        """Logs each command. What it says is followed elsewhere: `streams.control`."""
         async for key, value in stream.items():
             log.info("streams.control", key=(key or b"").decode("utf-8", "replace"), bytes=len(value or b""))
 

@@ -62,16 +62,6 @@ class Batch:
         return sum(map(len, self.partitions.values()))
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """What `transaction.commit` asks a consumer for, asked before."""
-
-    metadata: Any
-
-    def consumer_group_metadata(self) -> Any:
-        return self.metadata
-
-
 class StreamEngine:
     """One worker of the stream group. `poll` belongs to one thread, `handle` to one other."""
 
@@ -203,7 +193,7 @@ class StreamEngine:
                 self._produce(result)
 
         offsets = [TopicPartition(self._topics.raw, r.partition, _last(r) + 1) for r in results]
-        transaction.commit(self._producer, _Group(self._group_metadata), produce=produce, offsets=offsets)
+        transaction.commit(self._producer, self._group_metadata, produce=produce, offsets=offsets)
 
     def _produce(self, result: PartitionResult) -> None:
         outcome = result.outcome

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from core import kafka
 from core.failpoints import hit
@@ -22,10 +22,10 @@ def fence(producer: Producer) -> None:
     kafka.retry(lambda: producer.init_transactions(kafka.CALL_TIMEOUT_S), "transactions were initialised")
 
 
-def commit(
-    producer: Producer, consumer: Consumer, *, produce: Callable[[], None], offsets: list[TopicPartition]
-) -> None:
-    """Begin, `produce`, send `offsets` with the metadata of the consumer's group, commit.
+def commit(producer: Producer, group: Any, *, produce: Callable[[], None], offsets: list[TopicPartition]) -> None:
+    """Begin, `produce`, send `offsets` with `group`, commit.
+
+    `group` is what `Consumer.consumer_group_metadata()` gave: asked while a rebalance callback runs it never answers.
 
     Raises:
         TransactionAbortedError: it was rolled back.
@@ -36,7 +36,6 @@ def commit(
         producer.begin_transaction()
         begun = True
         produce()
-        group = consumer.consumer_group_metadata()
         kafka.retry(
             lambda: producer.send_offsets_to_transaction(offsets, group, kafka.CALL_TIMEOUT_S),
             "offsets were added to the transaction",

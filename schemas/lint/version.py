@@ -30,6 +30,9 @@ EVENT_COLUMNS = frozenset(
         *("occurred_at", "received_at", "arrival_at", "arrival_day", "consent_state"),
         *("visitor_id", "session_id", "user_id", "url", "path", "referrer", "referrer_host"),
         *("utm_source", "utm_medium", "utm_campaign", "context", "extra", "extra_names"),
+        *("ua_browser", "ua_browser_version", "ua_os", "ua_device", "is_bot", "referrer_type", "referrer_name"),
+        *("utm_term", "utm_content", "click_id_type", "click_id", "channel"),
+        *("geo_country", "geo_region", "geo_city", "session_derived"),
     }
 )
 _RECORD_VALUES: dict[str, tuple[str, ...]] = {

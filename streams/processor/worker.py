@@ -120,7 +120,8 @@ class ProcessorWorker:
         result = self._step.run(records)
         offsets = [TopicPartition(self._source, partition, offset) for partition, offset in after.items()]
         try:
-            transaction.commit(self._producer, self._consumer, produce=lambda: self._produce(result), offsets=offsets)
+            group = self._consumer.consumer_group_metadata()  # in the one thread there is
+            transaction.commit(self._producer, group, produce=lambda: self._produce(result), offsets=offsets)
         except TransactionAbortedError as error:
             log.warning("processor.batch_aborted", reason=str(error), records=len(records))
             self._rewind = True

@@ -7,5 +7,14 @@
     judge.py      what is in Kafka and ClickHouse against the obligations
     report.py     the verdict, readable
 
+Stream workers alone, three of them on eight partitions, straight from the raw topic to the topics they write:
+
+    raw_load.py      envelopes from a seed, as fast as asked
+    fleet.py         workers as processes that may stay away, freeze, or meet a twin
+    disturbances.py  what is done to them, and when
+    progress.py      how long a partition stood still
+    stream_judge.py  what each raw record must have become, against every topic
+    stream_run.py    one run: load, disturb, come to rest, judge
+
 Nothing here knows how the pipeline works inside: it sees HTTP answers, topics and tables.
 """
