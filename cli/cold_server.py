@@ -18,6 +18,7 @@ import uvloop
 from collector.connection import Connection
 from core.errors import ConfigError, PortInUseError
 from core.lifecycle import Lifecycle
+from core.listener import listen_on
 
 _BACKLOG = 256
 # What a client may still need to read its answer. Who ends a server wants its port back.
@@ -32,20 +33,13 @@ def bind(host: str, port: int, *, another: str) -> socket.socket:
         ConfigError: `host` is no address of this machine.
     """
     try:
-        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
+        return listen_on(host, port, backlog=_BACKLOG)
+    except socket.gaierror as error:
         raise ConfigError(f"{host!r} is no address: {error}") from error
-    listener = socket.socket(family, kind, proto)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
     except OSError as error:
-        listener.close()
         if error.errno == errno.EADDRINUSE:
             raise PortInUseError(f"port {port} of {host} is in use", hint=f"Choose another with {another}.") from error
         raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from error
-    return listener
 
 
 def url_of(listener: socket.socket) -> str:

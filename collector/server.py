@@ -23,6 +23,7 @@ from collector.kafka import FLUSH_TIMEOUT_S, KafkaPublisher
 from core import failpoints
 from core.errors import ConfigError, PortInUseError
 from core.lifecycle import Lifecycle
+from core.listener import listen_on
 from core.log import configure, get_logger
 from core.settings import Settings
 
@@ -124,19 +125,12 @@ def _requests_end_s(settings: Settings) -> int:
 
 def _bind(host: str, port: int) -> socket.socket:
     try:
-        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
+        return listen_on(host, port, backlog=BACKLOG)
+    except socket.gaierror as error:
         raise ConfigError(f"SLUICE_COLLECTOR_HOST names {host!r}, which is no address: {error}") from error
-    listener = socket.socket(family, kind, proto)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
     except OSError as error:
-        listener.close()
         if error.errno == errno.EADDRINUSE:
             raise PortInUseError(
                 f"port {port} of {host} is in use", hint="Stop what listens there, or set SLUICE_COLLECTOR_PORT."
             ) from error
         raise ConfigError(f"the collector cannot listen on {host}:{port}: {error.strerror}") from error
-    return listener

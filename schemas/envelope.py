@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from core.errors import InputError
 from schemas import framing
-from schemas.codegen.varints import varint
+from schemas.codegen.varints import for_bytes, varint
 from schemas.registry import bundled
 
 _SUBJECT = "raw_envelope"
@@ -88,19 +88,20 @@ def encode(
 ) -> bytes:
     """Framed Avro bytes of one envelope."""
     agent, trace, ip = user_agent.encode(), traceparent.encode(), client_ip.encode()
+    number = for_bytes()["V"]
     return b"".join(
         (
             _usual_prefix(),
             _written_heads.get(head) or _write_head(head),
             receipt_id,
-            varint(received_at_ms),
-            varint(len(trace)),
+            number[received_at_ms],
+            number[len(trace)],
             trace,
-            varint(len(agent)),
+            number[len(agent)],
             agent,
-            varint(len(ip)),
+            number[len(ip)],
             ip,
-            varint(len(payload)),
+            number[len(payload)],
             payload,
         )
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -11,7 +10,6 @@ import click
 from cli.schemas.folder import chosen, folder_option
 from core.errors import UsageError
 from core.settings import Settings
-from core.topics import Topics
 
 
 @click.command()
@@ -24,9 +22,7 @@ def publish(*, folder: Path | None) -> None:
     printed. Processes of the flow need this to have run once. What is there already stays as it is, so that running it
     again is harmless.
     """
-    from cli.schemas.telling import all_released, settings_of_stack, tell
-    from schemas.publishing import connect
-    from schemas.publishing import publish as register
+    from cli.schemas.telling import all_released, register, settings_of_stack, tell
     from schemas.registry import registry_at
 
     settings = settings_of_stack() or Settings.from_env(os.environ)
@@ -36,9 +32,8 @@ def publish(*, folder: Path | None) -> None:
             hint="SLUICE_SCHEMA_REGISTRY_URL names the one, SLUICE_STATE_DIR the folder of the other.",
         )
     folder = chosen(folder)
-    registry = registry_at(folder)
     if settings.schema_registry_url:
-        for schema, there in register(registry, connect(settings), Topics.named(settings.topic_prefix)):
-            click.echo(f"{schema.label} is id {there.id}: {there.subject} version {there.version}")
-    for line in tell(replace(settings, schema_registry_url=""), folder, all_released(registry)):
+        for line in register(settings, folder):
+            click.echo(line)
+    for line in tell(settings, folder, all_released(registry_at(folder))):
         click.echo(line)

@@ -41,6 +41,8 @@ def tell_running(folder: Path, released: Sequence[Released]) -> None:
         click.echo("Nothing of Sluice runs here. What starts from now on takes it.")
         return
     try:
+        if settings.schema_registry_url:
+            click.echo(f"the schema registry has {len(list(register(settings, folder)))} schemas")
         for line in tell(settings, folder, released):
             click.echo(line)
     except SluiceError as error:
@@ -58,19 +60,27 @@ def all_released(registry: Registry) -> list[Released]:
     ]
 
 
+def register(settings: Settings, folder: Path) -> Iterator[str]:
+    """Put all that is released into the external registry; a line for each schema.
+
+    Raises:
+        UnavailableError, RefusedError, ConfigError: it did not take one; what it took before stays there.
+    """
+    from schemas.publishing import connect, publish
+    from schemas.registry import registry_at
+
+    for schema, there in publish(registry_at(folder), connect(settings), Topics.named(settings.topic_prefix)):
+        yield f"{schema.label} is id {there.id}: {there.subject} version {there.version}"
+
+
 def tell(settings: Settings, folder: Path, released: Sequence[Released]) -> Iterator[str]:
-    """A line for each thing that was told.
+    """Tell the running stack; a line for each thing that was told.
 
     Raises:
         UnavailableError, RefusedError, ConfigError: something did not take it; what was told before stays told.
     """
-    from schemas.publishing import connect, publish
-    from schemas.registry import registry_at
     from sinks import migrate
 
-    if settings.schema_registry_url:
-        known = list(publish(registry_at(folder), connect(settings), Topics.named(settings.topic_prefix)))
-        yield f"the schema registry has {len(known)} schemas"
     if settings.clickhouse_url:
         for each in migrate.apply(replace(settings, schemas_dir=str(folder))):
             yield f"database: {each}"

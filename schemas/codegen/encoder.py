@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import decimal
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -142,7 +143,7 @@ def _indent(lines: Iterable[str]) -> list[str]:
     return [f"{_STEP}{line}" for line in lines]
 
 
-class _Form:
+class _Form(ABC):
     """Code that is the same in both forms.
 
     Input of a field `a` is in `a_` and stays, output goes to `a_out`: no name of a schema meets one that loops or the
@@ -162,26 +163,26 @@ class _Form:
 
     # what differs
 
-    def literal(self, data: bytes) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def literal(self, data: bytes) -> str: ...
 
-    def from_bytes(self, expression: str) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def from_bytes(self, expression: str) -> str: ...
 
-    def string(self, name: str, out: str) -> _Code:
-        raise NotImplementedError
+    @abstractmethod
+    def string(self, name: str, out: str) -> _Code: ...
 
+    @abstractmethod
     def length(self, name: str) -> str:
         """An expression."""
-        raise NotImplementedError
 
+    @abstractmethod
     def concatenated(self, parts: list[str]) -> str:
         """An expression."""
-        raise NotImplementedError
 
+    @abstractmethod
     def returned(self, rows: list[list[str]], *, is_nested: bool) -> list[str]:
         """The return statement: a row a field."""
-        raise NotImplementedError
 
     # what is the same
 

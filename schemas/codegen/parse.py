@@ -31,6 +31,7 @@ from schemas.codegen.model import (
     Uuid,
     json_kinds,
 )
+from schemas.references import full_name
 
 # Logical types that Avro knows and JSON has no agreed form for. Names that Avro does not know are ignored, as it asks.
 _NO_JSON_FORM = frozenset(
@@ -217,10 +218,7 @@ def _given(avro: Any, key: str, path: str) -> Any:
 
 def _full_name(avro: dict[str, Any], namespace: str, path: str) -> tuple[str, str]:
     """The full name of a named type, and the namespace inside it."""
-    name = str(_given(avro, "name", path))
-    if "." not in name:
-        space = avro.get("namespace", namespace) or ""
-        name = f"{space}.{name}" if space else name
+    name = full_name(str(_given(avro, "name", path)), avro.get("namespace", namespace) or "")
     return name, name.rpartition(".")[0]
 
 

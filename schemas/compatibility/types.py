@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from core.errors import InputError
+from schemas.references import full_name
 
 PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 
@@ -205,7 +206,7 @@ class _Parser:
     def _reference(self, name: str, namespace: str) -> Type:
         if name in PRIMITIVES:
             return Primitive(name)
-        found = self._named.get(_qualified(name, namespace)) or self._named.get(name)
+        found = self._named.get(full_name(name, namespace)) or self._named.get(name)
         if found is None:
             raise SchemaError(f"type {name} is not defined before its use")
         return found
@@ -220,9 +221,5 @@ def _need(schema: Any, key: str) -> Any:
 def _names(schema: dict[str, Any], namespace: str) -> tuple[str, frozenset[str]]:
     """Full name and full aliases (Avro 1.12, "Names"). An alias is relative to the namespace of the name it is for."""
     name = str(_need(schema, "name"))
-    full = name if "." in name else _qualified(name, str(schema.get("namespace", namespace)))
-    return full, frozenset(_qualified(alias, full.rpartition(".")[0]) for alias in schema.get("aliases", ()))
-
-
-def _qualified(name: str, namespace: str) -> str:
-    return name if "." in name or not namespace else f"{namespace}.{name}"
+    full = full_name(name, str(schema.get("namespace", namespace)))
+    return full, frozenset(full_name(alias, full.rpartition(".")[0]) for alias in schema.get("aliases", ()))
