@@ -123,9 +123,11 @@ def _outcomes(
     valid = [each for each in judged if each is not None]
     ids = [dedupe_id(each.envelope.head.tenant, each.judged.event.event_id) for each in valid]
     packed = pack(ids)
+    places = first_positions(packed)
+    seen_at = window.find(packed)
     # What the window has not seen and the batch has not seen before this place.
-    is_new = ((window.find(packed) == NOT_SEEN) & (first_positions(packed) == np.arange(len(ids)))).tolist()
-    runs, at, fresh = RunBuilder(), 0, []
+    is_new = ((seen_at == NOT_SEEN) & (places == np.arange(len(ids)))).tolist()
+    runs, at, fresh, firsts = RunBuilder(), 0, [], []
     for record, each in zip(records, judged, strict=True):
         if each is None:
             runs.add("dead_letter", record.offset)
@@ -137,9 +139,17 @@ def _outcomes(
             runs.add("curated", record.offset)
         else:
             runs.add("duplicate", record.offset)
+            seen = int(seen_at[at])
+            firsts.append(seen if seen != NOT_SEEN else valid[places[at]].record.offset)
         at += 1
     result.outcome = Outcome(
-        result.partition, records[0].offset, records[-1].offset, runs.runs, pack(result.new_ids), dict(result.judged)
+        result.partition,
+        records[0].offset,
+        records[-1].offset,
+        runs.runs,
+        pack(result.new_ids),
+        dict(result.judged),
+        firsts,
     )
     return fresh
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, cast
 
 import fastavro
@@ -27,7 +28,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of each record of one batch of one raw partition (schema `outcome`)."""
+    """What became of each record of one batch of one raw partition (schema `outcome`).
+
+    `firsts` holds for each duplicate, in order, the raw offset in the same partition of the record that it repeats;
+    it is empty in records of version 1, which did not tell.
+    """
 
     raw_partition: int
     first: int
@@ -35,10 +40,17 @@ class Outcome:
     runs: list[Run]
     ids: bytes
     contracts: dict[str, int]
+    firsts: list[int] = field(default_factory=list)
 
     @property
     def records(self) -> int:
         return sum(run.count for run in self.runs)
+
+    def offsets(self, outcome: OutcomeKind) -> Iterator[int]:
+        """Raw offsets of the records of one outcome, in order."""
+        for run in self.runs:
+            if run.outcome == outcome:
+                yield from range(run.first, run.first + run.count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +106,7 @@ class RunBuilder:
 
 def encode_outcome(outcome: Outcome) -> bytes:
     return _write(
-        bundled().get("outcome", 1),
+        bundled().get("outcome", 2),
         {
             "raw_partition": outcome.raw_partition,
             "first": outcome.first,
@@ -102,15 +114,24 @@ def encode_outcome(outcome: Outcome) -> bytes:
             "runs": [asdict(run) for run in outcome.runs],
             "ids": outcome.ids,
             "contracts": outcome.contracts,
+            # Distances, because they are short numbers: 2 or 3 bytes each, where offsets take 5 and more.
+            "firsts": [at - first for at, first in zip(outcome.offsets("duplicate"), outcome.firsts, strict=True)],
         },
     )
 
 
 def decode_outcome(value: bytes) -> Outcome:
-    """Raises InputError if `value` is no outcome record."""
+    """Of any version. Raises InputError if `value` is no outcome record."""
     row = _read("outcome", value)
     runs = [Run(run["outcome"], run["first"], run["count"]) for run in row["runs"]]
-    return Outcome(row["raw_partition"], row["first"], row["last"], runs, row["ids"], row["contracts"])
+    outcome = Outcome(row["raw_partition"], row["first"], row["last"], runs, row["ids"], row["contracts"])
+    if "firsts" not in row:
+        return outcome
+    try:
+        firsts = [at - back for at, back in zip(outcome.offsets("duplicate"), row["firsts"], strict=True)]
+    except ValueError as error:
+        raise InputError("the outcome record does not name the first of each duplicate") from error
+    return replace(outcome, firsts=firsts)
 
 
 def encode_dead_letter(letter: DeadLetter) -> bytes:

@@ -11,6 +11,7 @@ import io
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 import fastavro
@@ -39,6 +40,7 @@ class Expected:
     event_id: str
     key: bytes | None
     letter: bytes = b""  # its value, where it is a dead letter
+    first: int = -1  # raw offset of the record that it repeats, where it is a duplicate
 
 
 @dataclass(slots=True)
@@ -88,7 +90,7 @@ class StreamJudge:
 
     def _expected(self, verdict: StreamVerdict) -> dict[int, list[Expected]]:
         partitions: dict[int, list[Expected]] = {p: [] for p in range(self._settings.partitions)}
-        seen: dict[int, set[tuple[str, str]]] = {p: set() for p in partitions}
+        seen: dict[int, dict[tuple[str, str], int]] = {p: {} for p in partitions}
         decoder = msgspec.json.Decoder(_Payload)
         sent: Counter[int] = Counter()
         for message in self._read(self._topics.raw):
@@ -99,14 +101,14 @@ class StreamJudge:
             identity = (enveloped.head.tenant, decoder.decode(enveloped.payload).event_id)
             event = event_of(*identity)
             sent[event] += 1
-            outcome, letter = "curated", b""
+            outcome, letter, first = "curated", b"", -1
             if event >= 0 and self._workload.invalid[event]:
                 outcome, letter = "dead_letter", value
             elif identity in seen[partition]:
-                outcome = "duplicate"
+                outcome, first = "duplicate", seen[partition][identity]
             else:
-                seen[partition].add(identity)
-            partitions[partition].append(Expected(outcome, *identity, message.key(), letter))
+                seen[partition][identity] = message.offset()
+            partitions[partition].append(Expected(outcome, *identity, message.key(), letter, first))
         verdict.fresh = sent.pop(-1, 0)
         verdict.raw = sent.total()
         if sent != Counter(self._workload.order.tolist()):
@@ -137,7 +139,7 @@ class StreamJudge:
 
     def _outcome(self, verdict: StreamVerdict, outcome: Outcome, expected: list[Expected], where: str) -> None:
         at = outcome.first
-        ids = []
+        ids, firsts = [], []
         for run in outcome.runs:
             verdict.outcomes[run.outcome] += run.count
             if run.first != at:
@@ -152,10 +154,16 @@ class StreamJudge:
                     verdict.misjudged.append(f"{where}: offset {offset} is {run.outcome}, {due.outcome} was due")
                 if run.outcome == "curated":
                     ids.append(dedupe_id(due.tenant, due.event_id))
+                elif run.outcome == "duplicate":
+                    firsts.append(due.first)
         if at != outcome.last + 1:
             verdict.unaccounted.append(f"{where}: its runs end before {at}")
         if b"".join(ids) != outcome.ids:
             verdict.ids.append(f"{where}: its ids are not those of its curated records")
+        # What is due is a curated record of the same id: so `_expected` made it.
+        for named, first in zip_longest(outcome.firsts, firsts):
+            if named != first:
+                verdict.ids.append(f"{where}: a duplicate of raw offset {first} names {named}")
 
     def _curated(self, verdict: StreamVerdict, expected: dict[int, list[Expected]]) -> None:
         found: dict[int, list[int]] = {p: [] for p in expected}

@@ -112,7 +112,7 @@ def test_the_newest_version_reads_the_oldest_record(registry: SchemaRegistryClie
 
 def test_a_producer_with_auto_register_gets_the_released_id(registry: SchemaRegistryClient) -> None:
     """And writes what we would have written."""
-    source = bundled().get("outcome", 1).source
+    source = bundled().latest("outcome").source
     _, _, outcome = outcome_of(raw_value())
     read = AvroDeserializer(registry)(encode_outcome(outcome), on("outcomes"))
     serializer = AvroSerializer(registry, schema_str=json.dumps(source), conf={"auto.register.schemas": True})
@@ -120,7 +120,7 @@ def test_a_producer_with_auto_register_gets_the_released_id(registry: SchemaRegi
 
 
 def test_a_producer_cannot_register_what_was_not_released(registry: SchemaRegistryClient) -> None:
-    schema = Schema(json.dumps(bundled().get("outcome", 1).source | {"name": "Other"}), "AVRO")
+    schema = Schema(json.dumps(bundled().latest("outcome").source | {"name": "Other"}), "AVRO")
     with pytest.raises(SchemaRegistryError, match="sluice schemas release") as refused:
         registry.register_schema("sluice.outcomes-value", schema)
     assert refused.value.error_code == 42205

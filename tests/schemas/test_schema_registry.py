@@ -53,6 +53,7 @@ def test_ids_never_change() -> None:
         "event:2": 9,
         "raw_envelope:2": 10,
         "event:3": 11,
+        "outcome:2": 12,
         "identity_context:1": 100,
         "consent_context:1": 101,
         "device_context:1": 102,

@@ -18,7 +18,7 @@ from schemas.contracts import bundled_contracts
 from schemas.registry import bundled
 from streams.batch import NOT_JUDGED, PartitionResult, RawRecord, by_partition, process
 from streams.enrich.chain import Chain
-from streams.records import Outcome, encode_outcome
+from streams.records import Outcome, decode_outcome, encode_outcome
 from streams.window import DedupeWindow, unpack
 from tests.streams.raw_events import ARRIVAL_MS, raw_value, record, tracked, wrapped
 
@@ -131,6 +131,7 @@ def test_each_record_has_exactly_one_outcome_in_order(kinds: list[str], gaps: li
     seen, records, expected, offset = window(), [], [], 1_000
     seen.add(dedupe_id("demo", "old"), offsets=[7], arrival_ms=0)
     first_ids: list[str] = []
+    firsts: dict[bytes, int] = {}
     for number, kind in enumerate(kinds):
         offset += gaps[number]
         match kind:
@@ -149,6 +150,7 @@ def test_each_record_has_exactly_one_outcome_in_order(kinds: list[str], gaps: li
                 value, outcome = raw_value(event_id="old"), "duplicate"
         records.append(record(offset, value))
         expected.append((offset, outcome, value))
+        firsts.setdefault(value, 7 if kind == "seen" else offset)
 
     result = run(records, seen)
     whole = outcome_of(result)
@@ -159,6 +161,8 @@ def test_each_record_has_exactly_one_outcome_in_order(kinds: list[str], gaps: li
     assert [(d.raw_offset, d.raw) for d in result.dead_letters] == [
         (o, value) for o, kind, value in expected if kind == "dead_letter"
     ]
+    assert whole.firsts == [firsts[value] for _, kind, value in expected if kind == "duplicate"]
+    assert decode_outcome(encode_outcome(whole)) == whole
     assert unpack(whole.ids) == result.new_ids
     assert result.new_offsets == [o for o, kind, _ in expected if kind == "curated"]
     assert len(set(result.new_ids)) == len(result.curated)

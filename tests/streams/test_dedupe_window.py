@@ -323,16 +323,17 @@ def test_a_rebuilt_window_equals_the_one_that_was_lost(batches: list[tuple[int, 
     lost, now, next_offset, written = DedupeWindow(max_age_ms=60, max_ids=max_ids), 0, 0, []
     for later, ids in batches:
         now += later
-        runs, new, offsets = RunBuilder(), [], []
+        runs, new, offsets, firsts = RunBuilder(), [], [], []
         for offset, dedupe_id in enumerate(ids, start=next_offset):
             if dedupe_id in lost:
                 runs.add("duplicate", offset)
+                firsts += lost.find(dedupe_id).tolist()
                 continue
             runs.add("curated", offset)
             new.append(dedupe_id)
             offsets.append(offset)
         lost.add(pack(new), offsets=offsets, arrival_ms=now)
-        outcome = Outcome(0, next_offset, next_offset + len(ids), runs.runs, pack(new), {})
+        outcome = Outcome(0, next_offset, next_offset + len(ids), runs.runs, pack(new), {}, firsts)
         next_offset += len(ids)
         written.append((now, encode_outcome(outcome)))
     rebuilt = DedupeWindow(max_age_ms=60, max_ids=max_ids)

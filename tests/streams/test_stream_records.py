@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import fastavro
@@ -32,15 +33,23 @@ INT = st.integers(0, 2**31 - 1)
 LONG = st.integers(0, 2**63 - 1)
 TEXT = st.text(max_size=20)
 KINDS = st.sampled_from(["curated", "duplicate", "dead_letter"])
-OUTCOMES = st.builds(
-    Outcome,
-    raw_partition=INT,
-    first=LONG,
-    last=LONG,
-    runs=st.lists(st.builds(Run, KINDS, LONG, INT), max_size=5),
-    ids=st.binary(max_size=64),
-    contracts=st.dictionaries(TEXT, LONG, max_size=4),
-)
+
+
+@st.composite
+def outcomes(draw: st.DrawFn) -> Outcome:
+    runs = draw(st.lists(st.builds(Run, KINDS, LONG, st.integers(0, 4)), max_size=5))
+    duplicates = sum(run.count for run in runs if run.outcome == "duplicate")
+    return Outcome(
+        raw_partition=draw(INT),
+        first=draw(LONG),
+        last=draw(LONG),
+        runs=runs,
+        ids=draw(st.binary(max_size=64)),
+        contracts=draw(st.dictionaries(TEXT, LONG, max_size=4)),
+        firsts=draw(st.lists(LONG, min_size=duplicates, max_size=duplicates)),
+    )
+
+
 LETTERS = st.builds(
     DeadLetter,
     raw_partition=INT,
@@ -53,16 +62,35 @@ LETTERS = st.builds(
     version=INT,
     traceparent=TEXT,
 )
-OUTCOME = Outcome(1, 5, 9, [Run("curated", 5, 3)], b"x" * 48, {"page_view:1": 3})
+OUTCOME = Outcome(1, 5, 9, [Run("curated", 5, 3), Run("duplicate", 8, 2)], b"x" * 48, {"page_view:1": 5}, [5, 2])
 LETTER = DeadLetter(1, 5, 6, [Fault("wrong_type", "$.a", "int", "str")], b"\xff\0raw")
 
 
-@given(OUTCOMES)
+@given(outcomes())
 def test_an_outcome_is_read_back(outcome: Outcome) -> None:
     value = encode_outcome(outcome)
     assert decode_outcome(value) == outcome
     assert outcome.records == sum(run.count for run in outcome.runs)
-    assert framing.split(value)[0] == bundled().get("outcome", 1).id
+    assert framing.split(value)[0] == bundled().get("outcome", 2).id
+
+
+def test_an_outcome_of_version_1_is_read_and_names_no_firsts() -> None:
+    schema = bundled().get("outcome", 1)
+    runs = [{"outcome": run.outcome, "first": run.first, "count": run.count} for run in OUTCOME.runs]
+    row = {"raw_partition": 1, "first": 5, "last": 9, "runs": runs, "ids": OUTCOME.ids, "contracts": OUTCOME.contracts}
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, schema.parsed, row)
+    assert decode_outcome(framing.prefix(schema.id) + out.getvalue()) == replace(OUTCOME, firsts=[])
+
+
+def test_an_outcome_that_names_too_few_firsts_is_neither_written_nor_read() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        encode_outcome(replace(OUTCOME, firsts=[5]))
+    value = encode_outcome(OUTCOME)
+    # The array of firsts is last: its count (2), two distances, its end.
+    assert value[-4:] == bytes((4, 6, 14, 0))
+    with pytest.raises(InputError, match="first of each duplicate"):
+        decode_outcome(value[:-4] + bytes((2, 6, 0)))
 
 
 @given(LETTERS)
@@ -119,4 +147,4 @@ def test_cut_anywhere_a_record_is_refused(decode: Callable[[bytes], object]) -> 
 def test_no_bytes_raise_anything_else(body: bytes) -> None:
     for subject, decode in (("outcome", decode_outcome), ("dead_letter", decode_dead_letter)):
         with contextlib.suppress(InputError):
-            assert decode(framing.prefix(bundled().get(subject, 1).id) + body) is not None
+            assert decode(framing.prefix(bundled().latest(subject).id) + body) is not None
