@@ -139,7 +139,6 @@ class StreamJudge:
 
     def _outcome(self, verdict: StreamVerdict, outcome: Outcome, expected: list[Expected], where: str) -> None:
         at = outcome.first
-        ids, firsts = [], []
         for run in outcome.runs:
             verdict.outcomes[run.outcome] += run.count
             if run.first != at:
@@ -148,22 +147,21 @@ class StreamJudge:
             for offset in range(run.first, at):
                 if offset >= len(expected):
                     verdict.invented.append(f"{where}: there is no raw offset {offset}")
-                    continue
-                due = expected[offset]
-                if run.outcome != due.outcome:
-                    verdict.misjudged.append(f"{where}: offset {offset} is {run.outcome}, {due.outcome} was due")
-                if run.outcome == "curated":
-                    ids.append(dedupe_id(due.tenant, due.event_id))
-                elif run.outcome == "duplicate":
-                    firsts.append(due.first)
+                elif run.outcome != (due := expected[offset].outcome):
+                    verdict.misjudged.append(f"{where}: offset {offset} is {run.outcome}, {due} was due")
         if at != outcome.last + 1:
             verdict.unaccounted.append(f"{where}: its runs end before {at}")
-        if b"".join(ids) != outcome.ids:
+        self._ids(verdict, outcome, expected, where)
+
+    def _ids(self, verdict: StreamVerdict, outcome: Outcome, expected: list[Expected], where: str) -> None:
+        curated = (expected[at] for at in outcome.offsets("curated") if at < len(expected))
+        if b"".join(dedupe_id(due.tenant, due.event_id) for due in curated) != outcome.ids:
             verdict.ids.append(f"{where}: its ids are not those of its curated records")
         # What is due is a curated record of the same id: so `_expected` made it.
-        for named, first in zip_longest(outcome.firsts, firsts):
-            if named != first:
-                verdict.ids.append(f"{where}: a duplicate of raw offset {first} names {named}")
+        for offset, named in zip_longest(outcome.offsets("duplicate"), outcome.firsts, fillvalue=-1):
+            due = expected[offset].first if offset < len(expected) else -1
+            if named != due:
+                verdict.ids.append(f"{where}: offset {offset} repeats raw offset {due}, {named} is named")
 
     def _curated(self, verdict: StreamVerdict, expected: dict[int, list[Expected]]) -> None:
         found: dict[int, list[int]] = {p: [] for p in expected}
