@@ -129,17 +129,17 @@ class Collect:
     async def _publish(self, judged: Judged) -> None:
         started = self._clock.monotonic()
         hit("collector.before_publish")
-        failed = await self._publisher.publish(judged.records)
+        fates = await self._publisher.publish(judged.records)
         hit("collector.after_publish")
         self._publish_seconds.observe(self._clock.monotonic() - started)
-        for at, failure in failed.items():
-            index = judged.positions[at]
-            event_id = judged.verdicts[index].event_id
-            judged.verdicts[index] = (
-                rejected(index, _TOO_LARGE, event_id=event_id)
-                if failure is Failure.TOO_LARGE
-                else Verdict(event_id, "retry", index=index)
-            )
+        for index, fate in zip(judged.positions, fates, strict=True):
+            if isinstance(fate, Failure):
+                event_id = judged.verdicts[index].event_id
+                judged.verdicts[index] = (
+                    rejected(index, _TOO_LARGE, event_id=event_id)
+                    if fate is Failure.TOO_LARGE
+                    else Verdict(event_id, "retry", index=index)
+                )
 
 
 def _answered(judged: list[Verdict]) -> Reply:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from collector.publisher import Failure, Record
+from collector.publisher import Failure, Fate, Record
 from core import kafka
 from core.clock import Clock, SystemClock
 from core.lifecycle import die
@@ -47,27 +47,27 @@ _PERMANENT = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TO
 class _Pending:
     """The records of one request whose delivery reports are awaited."""
 
-    __slots__ = ("_failed", "_left", "_open", "done")
+    __slots__ = ("_fates", "_left", "done")
 
-    def __init__(self, done: asyncio.Future[Mapping[int, Failure]], count: int) -> None:
+    def __init__(self, done: asyncio.Future[Sequence[Fate]], count: int) -> None:
         self.done = done
         self._left = count
-        self._open = bytearray(b"\1") * count
-        self._failed: dict[int, Failure] = {}
+        self._fates: list[Fate] = [Failure.RETRY] * count
 
-    def report(self, at: int, error: KafkaError | None, _message: Message | None = None) -> None:
-        if error is not None:
-            self._failed[at] = Failure.TOO_LARGE if error.code() in _PERMANENT else Failure.RETRY
-        self._open[at] = 0
+    def report(self, at: int, error: KafkaError | None, message: Message | None = None) -> None:
+        if error is None:
+            assert message is not None  # noqa: S101 (the library gives one with each report)
+            self._fates[at] = f"{message.topic()}-{message.partition()}-{message.offset()}"
+        elif error.code() in _PERMANENT:
+            self._fates[at] = Failure.TOO_LARGE
         self._left -= 1
-        if not self._left and not self.done.done():
-            self.done.set_result(self._failed)
+        if not self._left:
+            self.expire()
 
     def expire(self) -> None:
         """Give up on what has no report. It may still be stored: the verdict is `retry`, and ids make that safe."""
         if not self.done.done():
-            silent = {at: Failure.RETRY for at, is_open in enumerate(self._open) if is_open}
-            self.done.set_result({**self._failed, **silent})
+            self.done.set_result(list(self._fates))
 
 
 class KafkaPublisher:
@@ -108,18 +108,18 @@ class KafkaPublisher:
         """Until the cluster has shown the raw topic once."""
         await self._seen.wait()
 
-    async def publish(self, records: Sequence[Record]) -> Mapping[int, Failure]:
+    async def publish(self, records: Sequence[Record]) -> Sequence[Fate]:
         pending = _Pending(self._loop.create_future(), len(records))
         for at, record in enumerate(records):
             self._produce(record, partial(pending.report, at))
         self._wake()
         deadline = self._loop.call_later(self._ack_timeout_s, pending.expire)
         try:
-            failed = await pending.done
+            fates = await pending.done
         finally:
             deadline.cancel()
-        self._remember(failed)
-        return failed
+        self._remember(fates)
+        return fates
 
     def trouble(self) -> str:
         if self._look_trouble:
@@ -161,13 +161,13 @@ class KafkaPublisher:
         if not self._closed:
             self._timer = self._loop.call_later(BUSY_POLL_S if self._busy else IDLE_POLL_S, self._tick)
 
-    def _remember(self, failed: Mapping[int, Failure]) -> None:
-        if Failure.RETRY in failed.values():
+    def _remember(self, fates: Sequence[Fate]) -> None:
+        if Failure.RETRY in fates:
             self._failed_at = self._clock.monotonic()
             if not self._publish_trouble:
-                log.warning("publisher.failing", records=len(failed))
+                log.warning("publisher.failing", records=fates.count(Failure.RETRY))
             self._publish_trouble = "Kafka did not acknowledge events published just now"
-        elif self._publish_trouble and not failed:
+        elif self._publish_trouble:
             log.info("publisher.recovered")
             self._publish_trouble = ""
 

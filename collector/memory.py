@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from collector.publisher import Failure, Record
-
-_STORED: Mapping[int, Failure] = {}
+from collector.publisher import Failure, Fate, Record
 
 
 class MemoryPublisher:
@@ -17,15 +15,16 @@ class MemoryPublisher:
         self.refuse: dict[bytes, Failure] = {}
         self.down = ""
 
-    async def publish(self, records: Sequence[Record]) -> Mapping[int, Failure]:
-        if self.down:
-            return dict.fromkeys(range(len(records)), Failure.RETRY)
-        if not self.refuse:
-            self.records.extend(records)
-            return _STORED
-        failed = {at: self.refuse[record.key] for at, record in enumerate(records) if record.key in self.refuse}
-        self.records.extend(record for at, record in enumerate(records) if at not in failed)
-        return failed
+    async def publish(self, records: Sequence[Record]) -> Sequence[Fate]:
+        return [self._fate(record) for record in records]
 
     def trouble(self) -> str:
         return self.down
+
+    def _fate(self, record: Record) -> Fate:
+        if self.down:
+            return Failure.RETRY
+        if record.key in self.refuse:
+            return self.refuse[record.key]
+        self.records.append(record)
+        return f"memory-0-{len(self.records) - 1}"

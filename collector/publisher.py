@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -21,17 +21,21 @@ class Failure(Enum):
     TOO_LARGE = "too_large"  # and never will
 
 
+# What became of a record: where it is stored (its receipt, e.g. `sluice.raw-3-1042`), or why it is not.
+Fate = str | Failure
+
+
 class Publisher(Protocol):
     """The contract, in sentences that the tests of every implementation check:
 
-    1. `publish` returns when the fate of each record is known or the acknowledgement deadline has passed.
-    2. A position missing from its answer is stored durably; it will survive the death of this process.
-    3. A position in its answer may nevertheless be stored (an acknowledgement can get lost): sending again
-       must be safe.
+    1. `publish` returns one fate a record, in their order, when all are known or a deadline has passed.
+    2. A record with a receipt is stored durably; it will survive the death of this process.
+    3. A record with a failure may nevertheless be stored (an acknowledgement can get lost): sending again must be
+       safe.
     4. `publish` never raises for a reason that lies in the store.
     5. `trouble` is why the next `publish` is likely to fail, "" if it is not. It never blocks.
     """
 
-    async def publish(self, records: Sequence[Record]) -> Mapping[int, Failure]: ...
+    async def publish(self, records: Sequence[Record]) -> Sequence[Fate]: ...
 
     def trouble(self) -> str: ...

@@ -6,12 +6,12 @@ dedupe window; whoever handles the request gets the outcomes through `outcomes`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from cli.tail.sighting import Sighting, from_curated, from_dead_letter, from_raw
-from collector.publisher import Failure, Record
+from collector.publisher import Fate, Record
 from core.clock import Clock
 from core.errors import InvariantError
 from core.settings import Settings
@@ -21,7 +21,6 @@ from streams.records import encode_dead_letter
 from streams.window import DedupeWindow, pack
 
 _PARTITION = 0
-_STORED: Mapping[int, Failure] = {}
 _outcomes: ContextVar[list[Sighting] | None] = ContextVar("outcomes", default=None)
 
 
@@ -52,7 +51,8 @@ class StreamPublisher:
             max_age_ms=self._settings.dedupe_window_hours * 3_600_000, max_ids=self._settings.dedupe_window_ids
         )
 
-    async def publish(self, records: Sequence[Record]) -> Mapping[int, Failure]:
+    async def publish(self, records: Sequence[Record]) -> Sequence[Fate]:
+        first = self._offset
         if records:
             now_ms = self._clock.now_ms()
             raw = [RawRecord(self._offset + at, now_ms, key, value) for at, (key, value) in enumerate(records)]
@@ -62,7 +62,7 @@ class StreamPublisher:
             found = _outcomes.get()
             if found is not None:
                 found.extend(_sightings(result, raw))
-        return _STORED
+        return [f"memory-{_PARTITION}-{offset}" for offset in range(first, self._offset)]
 
     def trouble(self) -> str:
         return ""

@@ -9,6 +9,6 @@ if sys.orig_argv[-1:] == ["collector"]:
         for record in records:
             self._produce(record, lambda *_: None)
         self._wake()
-        return {}
+        return ["early"] * len(records)
 
     KafkaPublisher.publish = publish
