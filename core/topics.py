@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from core.settings import Settings
 
 _HOUR_MS = 3_600_000
+# Two years: what is asked of an audit trail, and a handful of records a day.
+_AUDIT_MS = 2 * 365 * 24 * _HOUR_MS
 # Kafka's own default leaves no room for a 1 MiB event in its envelope.
 MAX_RAW_MESSAGE_BYTES = 2 * 1024 * 1024
 # A dead letter holds a raw record and more.
@@ -31,7 +33,9 @@ class Topics:
     curated       streams → sinks: one Avro record a valid, first-seen event; partition = raw partition
     dead_letters  streams → whoever repairs: original bytes and reasons
     outcomes      streams → ledger, dedupe windows: one record a batch and partition
-    control       operators → all: low-rate commands, read by Faust agents
+    control       operators → all: low-rate commands and state, followed by every process
+    audit         collector, operators → ClickHouse: who did what to keys, flags and data
+    abuse         collector → ClickHouse: refused requests, counted by who and why
     """
 
     raw: str
@@ -39,10 +43,12 @@ class Topics:
     dead_letters: str
     outcomes: str
     control: str
+    audit: str
+    abuse: str
 
     @classmethod
     def named(cls, prefix: str) -> Topics:
-        return cls(*(f"{prefix}{name}" for name in ("raw", "curated", "dead_letters", "outcomes", "control")))
+        return cls(**{each.name: f"{prefix}{each.name}" for each in fields(cls)})
 
 
 def declared(settings: Settings) -> list[Topic]:
@@ -61,6 +67,8 @@ def declared(settings: Settings) -> list[Topic]:
     }
     # Derived records carry the arrival time of their raw record.
     derived = base | {"retention.ms": derived_ms, "message.timestamp.type": "CreateTime"}
+    # Low-rate, and in one order.
+    told = base | {"message.timestamp.type": "LogAppendTime"}
     per_partition = [
         Topic(names.raw, settings.partitions, settings.replication_factor, raw),
         *(
@@ -71,4 +79,6 @@ def declared(settings: Settings) -> list[Topic]:
     return [
         *per_partition,
         Topic(names.control, 1, settings.replication_factor, base | {"cleanup.policy": "compact"}),
+        Topic(names.audit, 1, settings.replication_factor, told | {"retention.ms": str(_AUDIT_MS)}),
+        Topic(names.abuse, 1, settings.replication_factor, told | {"retention.ms": derived_ms}),
     ]

@@ -7,7 +7,14 @@ from dataclasses import fields
 from core.topics import Topics
 
 # Topic, as `core.topics.Topics` calls it, → subject of the records on it. The control topic's values are no Avro.
-RECORD_OF = {"raw": "raw_envelope", "curated": "event", "dead_letters": "dead_letter", "outcomes": "outcome"}
+RECORD_OF = {
+    "raw": "raw_envelope",
+    "curated": "event",
+    "dead_letters": "dead_letter",
+    "outcomes": "outcome",
+    "audit": "audit",
+    "abuse": "abuse",
+}
 
 
 def topic_subjects(topics: Topics) -> dict[str, str]:

@@ -25,6 +25,8 @@ from tests.schemas.folders import BOUGHT, release, shop, write
 TOPICS = Topics.named("sluice.")
 OURS = {
     "sluice.raw-value": "raw_envelope",
+    "sluice.audit-value": "audit",
+    "sluice.abuse-value": "abuse",
     "sluice.curated-value": "event",
     "sluice.dead_letters-value": "dead_letter",
     "sluice.outcomes-value": "outcome",

@@ -54,6 +54,8 @@ def test_ids_never_change() -> None:
         "raw_envelope:2": 10,
         "event:3": 11,
         "outcome:2": 12,
+        "audit:1": 14,
+        "abuse:1": 15,
         "identity_context:1": 100,
         "consent_context:1": 101,
         "device_context:1": 102,
