@@ -16,7 +16,8 @@ MAX_USER_AGENT = 1024
 class RequestHead(NamedTuple):
     """`authorization` is None when the header is absent; `content_length` is -1 then; `traceparent` "" unless valid.
 
-    `user_agent` has at most MAX_USER_AGENT characters.
+    `user_agent` has at most MAX_USER_AGENT characters. `dnt` (Tracking Preference Expression) and `gpc` (Global Privacy
+    Control) say whether the visitor objects to being tracked.
     """
 
     authorization: str | None
@@ -24,12 +25,15 @@ class RequestHead(NamedTuple):
     content_length: int
     traceparent: str
     user_agent: str
+    dnt: bool
+    gpc: bool
 
 
 def read(headers: Iterable[tuple[bytes, bytes]]) -> RequestHead:
     authorization: str | None = None
     encoding = traceparent = user_agent = ""
     length = -1
+    dnt = gpc = False
     for name, value in headers:
         if name == b"content-length":
             # The HTTP parser has refused anything but digits; other servers may not.
@@ -44,7 +48,11 @@ def read(headers: Iterable[tuple[bytes, bytes]]) -> RequestHead:
             traceparent = value.decode("ascii")
         elif name == b"user-agent":
             user_agent = value[:MAX_USER_AGENT].decode("latin-1")
-    return RequestHead(authorization, encoding, length, traceparent, user_agent)
+        elif name == b"dnt":
+            dnt = value.strip() == b"1"
+        elif name == b"sec-gpc":
+            gpc = value.strip() == b"1"
+    return RequestHead(authorization, encoding, length, traceparent, user_agent, dnt, gpc)
 
 
 def bearer(authorization: str) -> str | None:

@@ -25,6 +25,7 @@ from collector.judge import Judge, Judged
 from collector.keys import Grant, Keys
 from collector.network import cut
 from collector.normal import Arrival
+from collector.privacy import Policy, redaction
 from collector.problems import Headers, MethodError, RequestError, UnauthorizedError
 from collector.publisher import Failure, Publisher
 from collector.verdicts import Verdict, rejected
@@ -70,7 +71,14 @@ class Collect:
         self._keys = keys
         self._random_ids = random_ids
         self._clock = clock
-        self._judge = Judge(keys=keys, random_ids=random_ids, max_event_bytes=settings.collector_max_event_bytes)
+        self._redaction = redaction(settings)
+        self._judge = Judge(
+            keys=keys,
+            random_ids=random_ids,
+            max_event_bytes=settings.collector_max_event_bytes,
+            policy=Policy(settings),
+            redaction=self._redaction,
+        )
         self._publish_seconds = metrics.histogram("sluice_collector_publish_seconds")
 
     async def __call__(self, scope: Scope, receive: body.Receive, send: Send) -> None:
@@ -107,8 +115,10 @@ class Collect:
             form.sent_at_ms,
             form.historical,
             self._random_ids.uuid4().bytes,
-            head.user_agent,
+            self._redaction.text(head.user_agent),
             cut(peer[0]) if peer else "",
+            head.dnt,
+            head.gpc,
         )
         judged = self._judge.judge(form, grant=grant, arrival=arrival)
         if judged.records:

@@ -3,10 +3,11 @@
 Order of the checks on one event, first failure wins:
 
 1. size
-2. JSON and the contract's types and bounds
-3. key and tenant
-4. consent (fail-closed: only `granted` goes on)
-5. what the types cannot say: required name, control characters, inside of `properties` and `context`
+2. secrets and addresses are taken out (`redaction`): no failure, but from here on nobody sees them
+3. JSON and the contract's types and bounds
+4. key and tenant
+5. consent and the browser's wishes (`privacy`)
+6. what the types cannot say: required name, control characters, inside of `properties` and `context`
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from collector.forms import Form
 from collector.keys import Grant, Keys
 from collector.normal import Arrival, normalise
 from collector.oddities import depth
+from collector.privacy import Policy
 from collector.problems import RequestError, TenantMismatchError, TooLargeError, UnauthorizedError
 from collector.publisher import Record
+from collector.redaction import Redaction
 from collector.verdicts import Verdict, rejected
 from core.ids import IdSource
 
@@ -51,10 +54,14 @@ class Judged(NamedTuple):
 
 
 class Judge:
-    def __init__(self, *, keys: Keys, random_ids: IdSource, max_event_bytes: int) -> None:
+    def __init__(
+        self, *, keys: Keys, random_ids: IdSource, max_event_bytes: int, policy: Policy, redaction: Redaction
+    ) -> None:
         self._keys = keys
         self._ids = random_ids
         self._max_event_bytes = max_event_bytes
+        self._policy = policy
+        self._redaction = redaction
 
     def request_grant(self, form: Form, *, bearer: Grant | None) -> Grant | None:
         """The grant that holds for all events of the request: of the Authorization header, else of the batch.
@@ -90,11 +97,12 @@ class Judge:
         any_key = grant is not None
         for index, raw in enumerate(form.events):
             try:
-                event = self._decode(raw)
+                raw = self._readable(raw)  # noqa: PLW2901 (nothing may see what was taken out)
+                event = _decode(raw)
                 event_grant = self._event_grant(event, grant, form)
                 any_key = True
-                if event.consent_state != "granted":
-                    verdicts.append(Verdict(event.event_id, "consent_dropped", index=index))
+                if drop := self._policy.drop(event, dnt=arrival.dnt, gpc=arrival.gpc):
+                    verdicts.append(Verdict(event.event_id, "consent_dropped", index=index, code=drop))
                     continue
                 _check(event, raw)
             except FaultError as error:
@@ -112,13 +120,12 @@ class Judge:
             raise UnauthorizedError("no tracking key that is known; send `Authorization: Bearer KEY`")
         return Judged(verdicts, records, positions)
 
-    def _decode(self, raw: msgspec.Raw) -> Event:
+    def _readable(self, raw: msgspec.Raw) -> msgspec.Raw:
         if len(raw) > self._max_event_bytes:
             raise FaultError("too_large", None, f"an event may have {self._max_event_bytes} bytes")
-        try:
-            return _EVENT.decode(raw)
-        except JSON_ERRORS as error:
-            raise FaultError(*explain(error)) from None
+        sent = bytes(raw)
+        clean = self._redaction.apply(sent)
+        return raw if clean is sent else msgspec.Raw(clean)
 
     def _event_grant(self, event: Event, grant: Grant | None, form: Form) -> Grant:
         if event.tracking_key is not None:
@@ -137,6 +144,13 @@ class Judge:
 
     def _is_key(self, value: object) -> bool:
         return isinstance(value, str) and self._keys.find(value) is not None
+
+
+def _decode(raw: msgspec.Raw) -> Event:
+    try:
+        return _EVENT.decode(raw)
+    except JSON_ERRORS as error:
+        raise FaultError(*explain(error)) from None
 
 
 def _check(event: Event, raw: msgspec.Raw) -> None:

@@ -32,6 +32,8 @@ class Arrival(NamedTuple):
     receipt_id: bytes = envelope.NO_RECEIPT
     user_agent: str = ""
     client_ip: str = ""
+    dnt: bool = False
+    gpc: bool = False
 
 
 class Payload(Struct, gc=False):
@@ -77,7 +79,7 @@ def normalise(event: Event, *, grant: Grant, arrival: Arrival, random_ids: ids.I
         event.referrer or "",
         event.properties,
         event.context,
-        "granted",
+        event.consent_state or "pending",  # not granted: an essential event
         claimed_ms,
         0,
     )

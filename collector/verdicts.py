@@ -8,13 +8,15 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from collector.faults import Code, Fault
+from collector.privacy import Drop
 
 VerdictName = Literal["accepted", "rejected", "consent_dropped", "retry"]
 IdSource = Literal["natural_key", "assigned"]
 
 
 class Verdict(Struct, gc=False, omit_defaults=True):
-    """`index` (from 0) on everything but `accepted`; `code`, `field`, `message` on `rejected` only.
+    """`index` (from 0) on everything but `accepted`; `code` on `rejected` and `consent_dropped`; `field` and
+    `message` on `rejected` only.
 
     `event_id` is null when the client sent none that can be read and none was given. `event_id_source` says who made
     the id if the client did not.
@@ -24,7 +26,7 @@ class Verdict(Struct, gc=False, omit_defaults=True):
     verdict: VerdictName
     event_id_source: IdSource | UnsetType = UNSET
     index: int | UnsetType = UNSET
-    code: Code | UnsetType = UNSET
+    code: Code | Drop | UnsetType = UNSET
     field: str | UnsetType = UNSET
     message: str | UnsetType = UNSET
 

@@ -137,6 +137,26 @@ class Settings:
     )
     bootstrap_tenant: str = _setting("demo", help="Tenant of the bootstrap key.")
 
+    redact_parameters: str = _setting(
+        "token,secret,password",
+        help="Words, by commas: a URL parameter whose name contains one has its value taken out before anything is "
+        "written.",
+    )
+    redact_properties: str = _setting(
+        "password,passwd,secret,authorization,api_key,apikey,access_token,refresh_token,id_token",
+        help="Words, by commas: the same for properties and fields of the context.",
+    )
+    essential_events: str = _setting(
+        "",
+        help="Names of events, by commas, with an essential purpose: kept without consent and in spite of DNT and GPC.",
+    )
+    dnt: str = _setting(
+        "drop", help="What happens to events of a browser that sends `DNT: 1`.", choices=("drop", "ignore")
+    )
+    gpc: str = _setting(
+        "drop", help="What happens to events of a browser that sends `Sec-GPC: 1`.", choices=("drop", "ignore")
+    )
+
     # Streams
     streams_batch_events: int = _setting(
         # More, and a batch's outcome record outgrows a Kafka message.

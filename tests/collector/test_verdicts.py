@@ -89,7 +89,12 @@ def test_limits_themselves_are_accepted(collect: Collect, publisher: MemoryPubli
 def test_without_consent_nothing_is_written(collect: Collect, publisher: MemoryPublisher, state: Any) -> None:
     reply = collect([event(consent_state=state), GOOD])
     assert reply.status == 200
-    assert reply.events[0] == {"event_id": "e-1", "verdict": "consent_dropped", "index": 0}
+    assert reply.events[0] == {
+        "event_id": "e-1",
+        "verdict": "consent_dropped",
+        "index": 0,
+        "code": "no_consent",
+    }
     assert (reply.json["consent_dropped"], reply.json["accepted"]) == (1, 1)
     assert [payload["event_id"] for payload in payloads(publisher)] == ["good"]
 
@@ -105,7 +110,7 @@ def test_the_answer_has_one_verdict_an_event_in_order(collect: Collect) -> None:
         "retry": 0,
         "events": [
             {"event_id": "a", "verdict": "accepted"},
-            {"event_id": "b", "verdict": "consent_dropped", "index": 1},
+            {"event_id": "b", "verdict": "consent_dropped", "index": 1, "code": "no_consent"},
             {
                 "event_id": None,
                 "verdict": "rejected",
