@@ -72,8 +72,8 @@ class Link:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
-    def query(self, sql: str, *, form: str = "TabSeparated") -> Piece:
-        """Run to the end and return the whole result."""
+    def query(self, sql: str | bytes, *, form: str = "TabSeparated") -> Piece:
+        """Run to the end and return the whole result. Bytes are SQL as a client sent it, which may hold raw strings."""
         try:
             return _piece(self._connection.query(sql, form))
         except Exception as error:
@@ -82,7 +82,7 @@ class Link:
     def text(self, sql: str) -> str:
         return self.query(sql, form="TSVRaw").data.decode("utf-8", "replace").removesuffix("\n")
 
-    def stream(self, sql: str, *, form: str) -> Iterator[Piece]:
+    def stream(self, sql: str | bytes, *, form: str) -> Iterator[Piece]:
         """Pieces as the engine makes them, each formatted on its own. Closing the iterator cancels the statement."""
         try:
             pieces = self._connection.send_query(sql, form)
@@ -94,7 +94,7 @@ class Link:
         finally:
             _close_quietly(pieces)
 
-    def insert(self, head: str, *, form: str) -> Insert:
+    def insert(self, head: str | bytes, *, form: str) -> Insert:
         try:
             return Insert(self._connection.send_insert(head, form))
         except Exception as error:

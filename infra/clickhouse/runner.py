@@ -33,7 +33,7 @@ def output_of(statement: Statement, *, default: str, settings: Mapping[str, str]
 
 def insert(link: Link, statement: Statement, rows: Iterator[bytes], *, form: str, may_be_empty: bool) -> Counts:
     """Rows go to the engine as they arrive; anything that goes wrong before the last one stores nothing."""
-    inserting = link.insert(sql_of(statement), form=form)
+    inserting = link.insert(statement.head, form=form)
     try:
         for piece in rows if may_be_empty else _not_empty(rows):
             inserting.append(piece)
@@ -53,7 +53,7 @@ def _not_empty(rows: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def stream(link: Link, statement: Statement, output: Output, *, heading: Heading, answer: Answer) -> None:
-    sql = sql_of(statement)
+    sql = statement.head
     rows = 0
     pieces = link.stream(sql, form=output.form)
     try:
@@ -71,18 +71,10 @@ def stream(link: Link, statement: Statement, output: Output, *, heading: Heading
 
 def whole(link: Link, statement: Statement, output: Output, *, answer: Answer) -> bool:
     """Returns whether there was a result."""
-    piece = link.query(sql_of(statement), form=output.form)
+    piece = link.query(statement.head, form=output.form)
     answer.count(piece.counts)
     answer.write(piece.data)
     return bool(piece.data)
-
-
-def sql_of(statement: Statement) -> str:
-    try:
-        return statement.head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        message = f"Syntax error: the statement is not UTF-8 at byte {error.start}"
-        raise ClickHouseError(62, "SYNTAX_ERROR", message) from error
 
 
 def _close(pieces: Iterator[object]) -> None:

@@ -72,6 +72,12 @@ def test_errors_have_the_servers_form(front: Front, query: str, status: int, cod
     assert reply.text.endswith("\n")
 
 
+def test_strings_need_not_be_text(front: Front, table: str) -> None:
+    assert front.post(b"SELECT hex('\xff\x00\xfe')").text == "FF00FE\n"
+    assert front.post(b"INSERT INTO %s SELECT 1, '\xff'" % table.encode()).status == 200
+    assert front.post(b"SELECT id FROM %s WHERE s = '\xff'" % table.encode()).text == "1\n"
+
+
 def test_settings_in_the_url(front: Front) -> None:
     assert front.value("SELECT getSetting('max_threads')", max_threads=3) == "3"
     reply = front.post("SELECT 1", no_such_setting=1)
