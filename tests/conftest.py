@@ -36,10 +36,15 @@ def _no_swallowed_failure(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="Run the long fault and soak profiles too.")
     parser.addoption("--browser", action="store_true", help="Run the tests that look at pages in a real browser too.")
+    parser.addoption("--clients", action="store_true", help="Run the tests of clients in other languages too.")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for name, reason in (("long", "a long profile"), ("browser", "it needs a real browser")):
+    for name, reason in (
+        ("long", "a long profile"),
+        ("browser", "it needs a real browser"),
+        ("clients", "it needs node, go and their registries"),
+    ):
         if not config.getoption(f"--{name}"):
             skip = pytest.mark.skip(reason=f"{reason}: run with --{name}")
             for item in items:
