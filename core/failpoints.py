@@ -27,6 +27,17 @@ Failpoint = Literal[
     "sink.after_insert",
     "sink.after_verify",
     "sink.after_commit",
+    "generations.after_claim",
+    "generations.after_handover",
+    "generations.after_block",
+    "generations.after_chunk",
+    "generations.after_verify",
+    "generations.before_publish",
+    "generations.after_publish",
+    "generations.rolling_back",
+    "generations.before_rollback",
+    "generations.after_rollback",
+    "generations.after_prune_mark",
 ]
 _ACTIONS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 _FORM = re.compile(r"(?P<name>[a-z._]+):(?P<action>[a-z]+)(?:@(?P<nth>[1-9]\d*))?(?:\*(?P<times>[1-9]\d*))?", re.ASCII)

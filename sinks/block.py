@@ -25,6 +25,9 @@ _VERSIONS = [bundled().get("event", version) for version in bundled().versions("
 _NEWEST = _VERSIONS[-1]
 # Columns of the table that a record fills; the others have defaults made from these.
 COLUMNS = tuple(field["name"] for field in _NEWEST.source["fields"])
+# Behind them, where a block is not of the live generation 0.
+GENERATION_COLUMNS = ("generation", "run")
+_OF_A_GENERATION = ({"name": "generation", "type": "long"}, {"name": "run", "type": "string"})
 # A constant is as good as a random one here: the reader only checks that blocks end with it.
 _SYNC = b"sluice-block-end"
 # Records in one container block; the reader holds a container block in memory at once.
@@ -69,24 +72,32 @@ def _suffixes() -> dict[bytes, bytes]:
     return {frame: _SUFFIX_OF[schema.version] for frame, schema in framing.frames("event").items()}
 
 
-def _header() -> bytes:
-    schema = msgspec.json.encode(_NEWEST.source)
+def _header(*, restated: bool) -> bytes:
+    source = dict(_NEWEST.source)
+    if restated:
+        source["fields"] = [*source["fields"], *_OF_A_GENERATION]
+    schema = msgspec.json.encode(source)
     entries = ((b"avro.schema", schema), (b"avro.codec", b"null"))
     body = b"".join(varint(len(k)) + k + varint(len(v)) + v for k, v in entries)
     return b"Obj\x01" + varint(len(entries)) + body + varint(0) + _SYNC
 
 
-_HEADER = _header()
+_HEADER = _header(restated=False)
+_HEADER_OF_A_GENERATION = _header(restated=True)
 
 
-def container(rows: Sequence[Row]) -> bytes:
-    """Avro object container of `rows`.
+def container(rows: Sequence[Row], *, generation: int = 0, run: str = "") -> bytes:
+    """Avro object container of `rows`, with columns `generation` and `run` unless both are at their defaults.
 
     Raises:
         InputError: a record was written with a schema that is no version of `event` in this release.
     """
-    parts = [_HEADER]
     suffixes = _suffixes()
+    if in_generation := bool(generation or run):
+        name = run.encode()
+        more = varint(generation) + varint(len(name)) + name
+        suffixes = {frame: suffix + more for frame, suffix in suffixes.items()}
+    parts = [_HEADER_OF_A_GENERATION if in_generation else _HEADER]
     for start in range(0, len(rows), _BLOCK_RECORDS):
         block = rows[start : start + _BLOCK_RECORDS]
         try:

@@ -7,12 +7,13 @@ which token they may already have been sent. Kafka keeps at most 4,095 character
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.errors import InvariantError
 
 _NUMBER = "(0|[1-9][0-9]{0,18})"
-_FORM = re.compile(f"v1;{_NUMBER};{_NUMBER};{_NUMBER};{_NUMBER}")
+_NUMBERS = ";".join([_NUMBER] * 4)
+_FORM = re.compile(f"v1;{_NUMBERS}|v2;{_NUMBERS};([1-9][0-9]{{0,9}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +21,23 @@ class Plan:
     """Records `first`..`last` (offsets of the curated partition, `rows` of them) in attempt number `attempt`.
 
     The attempt counts up only when the rows of an earlier one are proven to be missing: its token may then be dead.
+    `generation` is that of the rows. Generation 0 is written in the form that releases without generations wrote.
     """
 
     first: int
     last: int
     rows: int
     attempt: int = 1
+    generation: int = 0
 
     def __post_init__(self) -> None:
-        if not (0 <= self.first <= self.last and 1 <= self.rows <= self.last - self.first + 1 and self.attempt >= 1):
+        sensible = 0 <= self.first <= self.last and 1 <= self.rows <= self.last - self.first + 1
+        if not (sensible and self.attempt >= 1 and self.generation >= 0):
             raise InvariantError(f"not a plan: {self}")
 
     def __str__(self) -> str:
-        return f"v1;{self.first};{self.last};{self.rows};{self.attempt}"
+        numbers = f"{self.first};{self.last};{self.rows};{self.attempt}"
+        return f"v2;{numbers};{self.generation}" if self.generation else f"v1;{numbers}"
 
     @classmethod
     def parse(cls, metadata: str | None) -> Plan | None:
@@ -48,11 +53,13 @@ class Plan:
             raise InvariantError(
                 f"commit metadata {metadata!r} is no plan", hint="Was the group used by another program?"
             )
-        first, last, rows, attempt = map(int, found.groups())
-        return cls(first, last, rows, attempt)
+        return cls(*(int(number) for number in found.groups() if number is not None))
 
     def next_attempt(self) -> Plan:
-        return Plan(self.first, self.last, self.rows, self.attempt + 1)
+        return replace(self, attempt=self.attempt + 1)
+
+    def in_generation(self, generation: int) -> Plan:
+        return replace(self, generation=generation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +71,5 @@ class Source:
 
     def token(self, partition: int, plan: Plan, table: str) -> str:
         """The insert's deduplication token."""
-        return f"{self.cluster_id}:{self.topic_id}:{partition}:{plan.first}:{plan.last}:{table}:{plan.attempt}"
+        token = f"{self.cluster_id}:{self.topic_id}:{partition}:{plan.first}:{plan.last}:{table}:{plan.attempt}"
+        return f"{token}:g{plan.generation}" if plan.generation else token

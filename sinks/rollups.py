@@ -25,8 +25,8 @@ _LOOKS = 10
 _BETWEEN_LOOKS_S = 0.2
 
 Bounds = dict[str, str | int]
-_DAY = "arrival_day = {day:Date} AND generation = 0"
-BLOCK = f"{_DAY} AND raw_partition = {{partition:UInt32}} AND raw_offset BETWEEN {{first:UInt64}} AND {{last:UInt64}}"
+DAY = "arrival_day = {day:Date} AND generation = {generation:UInt32}"
+BLOCK = f"{DAY} AND raw_partition = {{partition:UInt32}} AND raw_offset BETWEEN {{first:UInt64}} AND {{last:UInt64}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +79,13 @@ class RollupHealer:
         return [r.target for r in discover(self._server) if self._heal(r, bounds, token)]
 
     def _heal(self, rollup: Rollup, bounds: Bounds, token: str) -> bool:
-        day = {"day": bounds["day"]}
+        day = {"day": bounds["day"], "generation": bounds["generation"]}
         of_block = self._server.scalar(self._sum(rollup, f"({rollup.select_from(BLOCK)})"), **bounds)
         short = 0
         seen = 0
         for _ in range(_LOOKS):
-            base = self._server.scalar(self._sum(rollup, f"({rollup.select_from(_DAY)})"), **day)
-            have = self._server.scalar(self._sum(rollup, f"{rollup.target} WHERE {_DAY}"), **day)
+            base = self._server.scalar(self._sum(rollup, f"({rollup.select_from(DAY)})"), **day)
+            have = self._server.scalar(self._sum(rollup, f"{rollup.target} WHERE {DAY}"), **day)
             short = base - have
             if short == 0:
                 return False

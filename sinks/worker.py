@@ -23,10 +23,12 @@ from core.topics import Topics
 from core.watchdog import WATCHDOG
 from sinks.block import Row
 from sinks.clickhouse import ClickHouse
+from sinks.generations.handover import sink_group
+from sinks.generations.record import live_generation
 from sinks.partition import PartitionBuffer
 from sinks.plan import Plan, Source
 from sinks.rollups import RollupHealer
-from sinks.writer import Writer
+from sinks.writer import Block, Writer
 
 log = get_logger(__name__)
 
@@ -49,11 +51,12 @@ class SinkWorker:
         self._consumer = Consumer(
             kafka.consumer(
                 settings,
-                group=f"{settings.topic_prefix}sink.events",
+                group=sink_group(settings),
                 instance=f"{settings.topic_prefix}sink.{settings.sink_worker_id}",
             )
         )
         self._buffers: dict[int, PartitionBuffer] = {}
+        self._live: dict[str, int] = {}  # generation that live rows of the last day went to
         self._retry_s = _RETRY_FIRST_S
         self._joined = False
 
@@ -127,7 +130,7 @@ class SinkWorker:
                     continue
                 block = buffer.plan_block(max_rows=max_rows)
                 hit("sink.before_plan")
-                if not block.uncertain and not self._try_commit_plan(buffer.number, block.plan):
+                if not block.uncertain and not self._announce(buffer, block):
                     buffer.give_back(block)
                     continue
                 hit("sink.after_plan")
@@ -141,9 +144,7 @@ class SinkWorker:
         try:
             writer.write(block)
         except UnavailableError as error:
-            log.warning("sink.server_unavailable", partition=buffer.number, error=error.message, retry_s=self._retry_s)
-            buffer.retry_at = time.monotonic() + self._retry_s
-            self._retry_s = min(_RETRY_MAX_S, self._retry_s * 2)
+            self._wait(buffer, error)
             return
         self._retry_s = _RETRY_FIRST_S
         buffer.block = None
@@ -152,6 +153,11 @@ class SinkWorker:
         buffer.waiting_since = time.monotonic()
         counter("sluice_sink_rows_total").labels("events_log").inc(len(block.rows))
         log.debug("sink.stored", partition=buffer.number, rows=len(block.rows), plan=str(block.plan))
+
+    def _wait(self, buffer: PartitionBuffer, error: UnavailableError) -> None:
+        log.warning("sink.server_unavailable", partition=buffer.number, error=error.message, retry_s=self._retry_s)
+        buffer.retry_at = time.monotonic() + self._retry_s
+        self._retry_s = min(_RETRY_MAX_S, self._retry_s * 2)
 
     def _commit_idle(self) -> None:
         """Say that partitions without anything in hand are done."""
@@ -162,6 +168,26 @@ class SinkWorker:
                 hit("sink.after_commit")
 
     # -- commits
+
+    def _announce(self, buffer: PartitionBuffer, block: Block) -> bool:
+        """Commit the plan of a block that was never sent, for the generation that is live; False: try again later.
+
+        Which one is live is asked after the commit. A run that takes the day over opens the new generation first and
+        looks for plans then, so it sees this plan and waits, or this sees the new generation (`generations.handover`).
+        """
+        day = block.arrival_day
+        while True:
+            block.plan = block.plan.in_generation(self._live.get(day, 0))
+            if not self._try_commit_plan(block.partition, block.plan):
+                return False
+            try:
+                live = live_generation(self._server, day)
+            except UnavailableError as error:
+                self._wait(buffer, error)
+                return False
+            if live == block.plan.generation:
+                return True
+            self._live = {day: live}
 
     def _try_commit_plan(self, partition: int, plan: Plan) -> bool:
         return self._commit(TopicPartition(self._topic, partition, plan.first, metadata=str(plan)))
@@ -207,8 +233,7 @@ class SinkWorker:
             return PartitionBuffer(found.partition, found.offset, pending=Plan.parse(found.metadata))
         low, _ = consumer.get_watermark_offsets(TopicPartition(self._topic, found.partition), timeout=_TIMEOUT_S)
         rows, stored = self._server.rows(
-            "SELECT count(), max(raw_offset) FROM events_log "
-            "WHERE raw_partition = {partition:UInt32} AND generation = 0",
+            "SELECT count(), max(raw_offset) FROM events_log WHERE raw_partition = {partition:UInt32}",
             partition=found.partition,
         )[0]
         return PartitionBuffer(found.partition, low, stored_up_to=stored if rows else None)

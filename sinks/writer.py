@@ -23,7 +23,7 @@ from core.errors import InvariantError, UnavailableError
 from core.failpoints import hit
 from core.log import get_logger
 from core.metrics import counter, histogram
-from sinks.block import COLUMNS, Row, container, raw_offset
+from sinks.block import COLUMNS, GENERATION_COLUMNS, Row, container, raw_offset
 from sinks.clickhouse import ClickHouse, ServerError
 from sinks.plan import Plan, Source
 from sinks.rollups import BLOCK, Bounds
@@ -31,10 +31,16 @@ from sinks.rollups import BLOCK, Bounds
 log = get_logger(__name__)
 
 _TABLE = "events_log"
-_INSERT = f"INSERT INTO {_TABLE} ({', '.join(COLUMNS)}) FORMAT Avro"
+
+
+def insert_statement(*, in_generation: bool) -> str:
+    """The insert of a `container`; `in_generation` says whether it was made with a generation or run."""
+    return f"INSERT INTO {_TABLE} ({', '.join((*COLUMNS, *(GENERATION_COLUMNS if in_generation else ())))}) FORMAT Avro"
+
+
 # Pinned: a repeat that forms other blocks is another insert to the engine, whatever its token says. One block, so that
 # a bad last row stores nothing instead of a prefix.
-_SETTINGS = {
+INSERT_SETTINGS = {
     "async_insert": "0",
     "insert_deduplicate": "1",
     "deduplicate_blocks_in_dependent_materialized_views": "1",
@@ -126,11 +132,13 @@ class Writer:
         return self._source.token(block.partition, block.plan, _TABLE)
 
     def _insert(self, block: Block, rows: Sequence[Row]) -> None:
-        settings = _SETTINGS | {"insert_deduplication_token": self._token(block)}
+        settings = INSERT_SETTINGS | {"insert_deduplication_token": self._token(block)}
         again, started = block.uncertain, time.monotonic()
         block.uncertain, block.sent = True, rows
         try:
-            self._server.insert(_INSERT, container(rows), settings=settings)
+            generation = block.plan.generation
+            statement = insert_statement(in_generation=generation > 0)
+            self._server.insert(statement, container(rows, generation=generation), settings=settings)
         except ServerError as error:
             if not error.retryable:
                 raise
@@ -161,6 +169,7 @@ class Writer:
     def _bounds(self, block: Block) -> Bounds:
         return {
             "day": block.arrival_day,
+            "generation": block.plan.generation,
             "partition": block.partition,
             "first": raw_offset(block.rows[0]),
             "last": raw_offset(block.rows[-1]),

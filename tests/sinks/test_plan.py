@@ -19,7 +19,9 @@ OFFSETS = st.integers(0, 2**63 - 1)
 def plans(draw: st.DrawFn) -> Plan:
     first = draw(OFFSETS)
     last = draw(st.integers(first, 2**63 - 1))
-    return Plan(first, last, draw(st.integers(1, last - first + 1)), draw(st.integers(1, 1_000)))
+    return Plan(
+        first, last, draw(st.integers(1, last - first + 1)), draw(st.integers(1, 1_000)), draw(st.integers(0, 9))
+    )
 
 
 @given(plans())
@@ -35,6 +37,12 @@ def test_the_next_attempt_is_for_the_same_rows(plan: Plan) -> None:
     following = plan.next_attempt()
     assert (following.first, following.last, following.rows) == (plan.first, plan.last, plan.rows)
     assert following.attempt == plan.attempt + 1
+    assert following.generation == plan.generation
+
+
+@given(plans())
+def test_a_plan_of_generation_0_is_written_as_before_there_were_generations(plan: Plan) -> None:
+    assert str(plan).startswith("v2;" if plan.generation else "v1;")
 
 
 @pytest.mark.parametrize("metadata", [None, ""])
@@ -47,6 +55,9 @@ def test_no_metadata_is_no_plan(metadata: str | None) -> None:
     [
         "v1",
         "v2;1;2;2;1",
+        "v2;1;2;2;1;0",
+        "v1;1;2;2;1;1",
+        "v3;1;2;2;1;1",
         "v1;1;2;2",
         "v1;1;2;2;1;",
         " v1;1;2;2;1",
@@ -71,7 +82,7 @@ def test_other_metadata_is_refused(metadata: str) -> None:
         Plan.parse(metadata)
 
 
-@given(st.text(max_size=30) | st.from_regex(r"v1(;-?\d{1,3}){3,5}", fullmatch=True))
+@given(st.text(max_size=30) | st.from_regex(r"v[12](;-?\d{1,3}){3,6}", fullmatch=True))
 def test_what_is_taken_is_what_would_be_written(metadata: str) -> None:
     try:
         plan = Plan.parse(metadata)
@@ -94,7 +105,9 @@ def token(parts: tuple[str, str, int, Plan, str]) -> str:
 def test_tokens_differ_whenever_a_part_differs(one: Any, other: Any, taken: set[int]) -> None:
     mixed = tuple(other[i] if i in taken else one[i] for i in range(5))
     # The number of rows follows from the offsets: they name the same records.
-    same = [(c, t, p, plan.first, plan.last, plan.attempt, table) for c, t, p, plan, table in (one, mixed)]
+    same = [
+        (c, t, p, plan.first, plan.last, plan.attempt, plan.generation, table) for c, t, p, plan, table in (one, mixed)
+    ]
     assert (token(one) == token(mixed)) == (same[0] == same[1])
 
 
@@ -107,6 +120,7 @@ def test_each_part_counts() -> None:
         ("c", "t", 1, Plan(11, 20, 5, 1), "events_log"),
         ("c", "t", 1, Plan(10, 21, 5, 1), "events_log"),
         ("c", "t", 1, Plan(10, 20, 5, 2), "events_log"),
+        ("c", "t", 1, Plan(10, 20, 5, 1, 1), "events_log"),
         ("c", "t", 1, Plan(10, 20, 5, 1), "other_log"),
     ]
     assert len({token(parts) for parts in [base, *others]}) == len(others) + 1

@@ -153,7 +153,9 @@ def test_after_doubt_the_rollups_of_the_blocks_rows_are_looked_at() -> None:
     sink = Sink(FakeClickHouse(), LINES)
     sink.restart()
     assert sink.write()
-    assert sink.healed == [{"day": sink.block.arrival_day, "partition": 3, "first": 1000, "last": 1020}]
+    assert sink.healed == [
+        {"day": sink.block.arrival_day, "generation": 0, "partition": 3, "first": 1000, "last": 1020}
+    ]
 
 
 def test_a_later_attempt_found_at_a_restart_is_repeated_only_where_nothing_is_stored() -> None:
