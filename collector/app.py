@@ -12,7 +12,6 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from collector import health, problems
-from collector.body import BODY_DEADLINE_S
 from collector.ingest import PATHS, Collect
 from collector.keys import BootstrapKeys, Keys
 from collector.problems import MethodError, NotFoundError, RequestError
@@ -45,7 +44,6 @@ def create_app(
     keys: Keys | None = None,
     clock: Clock | None = None,
     random_ids: IdSource | None = None,
-    body_deadline_s: float = BODY_DEADLINE_S,
 ) -> Collector:
     """The collector over `publisher`. What is left out is the real thing: system clock, random ids, bootstrap key."""
     collect = Collect(
@@ -54,14 +52,17 @@ def create_app(
         keys=keys or BootstrapKeys(settings),
         clock=clock or SystemClock(),
         random_ids=random_ids or RandomIds(),
-        body_deadline_s=body_deadline_s,
     )
     cold = Starlette(
         routes=[
             Route("/", _about),
             *health.routes(publisher=publisher, lifecycle=lifecycle or Lifecycle("collector")),
         ],
-        exception_handlers={HTTPException: _http_error, Exception: _internal_error},
+        exception_handlers={
+            HTTPException: _http_error,
+            RequestError: _request_error,
+            Exception: _internal_error,
+        },
     )
     # Paths are exact; the collect path alone is known in two spellings.
     cold.router.redirect_slashes = False
@@ -85,6 +86,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
         allow = (error.headers or {}).get("Allow", "")
         return _problem(MethodError(f"{request.method} is not understood here", allow=allow))
     return _problem(NotFoundError("nothing is served under this path"))
+
+
+async def _request_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)  # noqa: S101 (Starlette dispatches by class)
+    return _problem(error)
 
 
 async def _internal_error(_: Request, __: Exception) -> Response:

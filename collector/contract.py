@@ -27,6 +27,8 @@ Moment = Annotated[datetime, Meta(tz=True)]
 
 # Of `properties` and `context` each, as sent. A richer object belongs into more than one event.
 MAX_OBJECT_BYTES = 16 * 1024
+# Names in `properties` and `context` each, not counting what is inside of values.
+MAX_PROPERTIES = 1_000
 # Levels inside `properties` and `context`. Readers further down recurse, each with its own stack.
 MAX_DEPTH = 64
 

@@ -15,6 +15,7 @@ Code = Literal[
     "invalid_json",  # not JSON, not UTF-8
     "too_deep",  # nested deeper than any reader should follow
     "too_large",
+    "too_many_properties",
     "missing_field",
     "unknown_field",
     "invalid_field",

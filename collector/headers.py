@@ -39,7 +39,8 @@ def read(headers: Iterable[tuple[bytes, bytes]]) -> RequestHead:
             # The HTTP parser has refused anything but digits; other servers may not.
             length = int(value) if value.isdigit() else -1
         elif name == b"authorization":
-            authorization = value.decode("latin-1")
+            # Two of them are read differently by different servers: neither counts.
+            authorization = value.decode("latin-1") if authorization is None else ""
         elif name == b"content-encoding":
             # A repeated header is a list (RFC 9110 section 5.3): two encodings are nested encodings.
             text = value.decode("latin-1").strip().lower()

@@ -62,11 +62,9 @@ class Collect:
         keys: Keys,
         clock: Clock,
         random_ids: IdSource,
-        body_deadline_s: float = body.BODY_DEADLINE_S,
     ) -> None:
         self._max_body_bytes = settings.collector_max_body_bytes
         self._max_events = settings.collector_max_batch_events
-        self._body_deadline_s = body_deadline_s
         self._publisher = publisher
         self._keys = keys
         self._random_ids = random_ids
@@ -102,9 +100,7 @@ class Collect:
             raise MethodError("events are sent with POST", allow="POST")
         head = headers.read(scope["headers"])
         bearer = self._bearer(head.authorization)
-        sent = await body.read(
-            receive, content_length=head.content_length, limit=self._max_body_bytes, deadline_s=self._body_deadline_s
-        )
+        sent = await body.read(receive, content_length=head.content_length, limit=self._max_body_bytes)
         content = inflate(sent, encoding=head.content_encoding, limit=self._max_body_bytes)
         form = forms.read(content, max_events=self._max_events)
         grant = self._judge.request_grant(form, bearer=bearer)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from collector.contract import EMPTY_OBJECT, MAX_DEPTH, MAX_OBJECT_BYTES, Event
+from collector.contract import EMPTY_OBJECT, MAX_DEPTH, MAX_OBJECT_BYTES, MAX_PROPERTIES, Event
 from collector.faults import JSON_ERRORS, Fault, FaultError, explain
 from collector.forms import Form
 from collector.keys import Grant, Keys
@@ -178,10 +178,12 @@ def _checked_object(raw: msgspec.Raw, field: str) -> msgspec.Raw:
     if len(text) > 2 * MAX_DEPTH and text.count(b"{") + text.count(b"[") > MAX_DEPTH and depth(text) > MAX_DEPTH:
         raise FaultError("too_deep", field, f"may be nested {MAX_DEPTH} levels deep")
     try:
-        _OBJECT.decode(raw)
+        names = len(_OBJECT.decode(raw))
     except JSON_ERRORS as error:
         fault = explain(error)
         raise FaultError(fault.code, field, fault.message) from None
+    if names > MAX_PROPERTIES:
+        raise FaultError("too_many_properties", field, f"may have {MAX_PROPERTIES} names")
     return raw
 
 

@@ -7,7 +7,11 @@
     ├── MethodError           405
     ├── BodyTimeoutError      408  the body did not arrive in time
     ├── TooLargeError         413  body, event or number of events above a limit
-    └── EncodingError         415  a Content-Encoding other than gzip or deflate
+    ├── UriTooLongError       414
+    ├── EncodingError         415  a Content-Encoding that is not known, or several
+    ├── HeadTooLargeError     431  request line and headers above a limit
+    ├── MalformedError        400  not HTTP, or HTTP that two readers may understand differently
+    └── OverloadedError       503  too many connections, or too much of unfinished bodies
 
 An error of one event among others is no problem but a verdict: see `collector.verdicts`.
 """
@@ -79,12 +83,40 @@ class TooLargeError(RequestError):
     http_status = 413
 
 
+class UriTooLongError(RequestError):
+    code = "uri_too_long"
+    title = "URI too long"
+    http_status = 414
+    close = True
+
+
+class HeadTooLargeError(RequestError):
+    code = "head_too_large"
+    title = "Request header fields too large"
+    http_status = 431
+    close = True
+
+
+class MalformedError(RequestError):
+    code = "malformed_request"
+    close = True
+
+
+class OverloadedError(RequestError):
+    code = "overloaded"
+    title = "Service unavailable"
+    http_status = 503
+    retryable = True
+    headers = ((b"retry-after", b"1"),)
+    close = True
+
+
 class EncodingError(RequestError):
     code = "unsupported_encoding"
     title = "Unsupported media type"
     http_status = 415
     # RFC 9110 section 15.5.16: say what would have been understood.
-    headers = ((b"accept-encoding", b"gzip, deflate"),)
+    headers = ((b"accept-encoding", b"gzip, deflate, br, zstd"),)
 
 
 class _Problem(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -16,9 +16,9 @@ from functools import partial
 import uvicorn
 import uvloop
 
+from collector import bounds
 from collector.app import create_app
-from collector.body import BODY_DEADLINE_S
-from collector.connection import Connection
+from collector.connection import Connection, Waiting
 from collector.kafka import FLUSH_TIMEOUT_S, KafkaPublisher
 from core import failpoints
 from core.errors import ConfigError, PortInUseError
@@ -29,8 +29,6 @@ from core.settings import Settings
 
 log = get_logger(__name__)
 
-# Longer than the idle timeout of common load balancers (60 s): otherwise they send into a closing connection.
-KEEP_ALIVE_S = 65
 # uvicorn's own default; how many connections may wait for the loop.
 BACKLOG = 2048
 
@@ -104,23 +102,23 @@ def _call_threadsafe(loop: asyncio.AbstractEventLoop, callback: Callable[[], Non
 def _config(settings: Settings, *, publisher: KafkaPublisher, lifecycle: Lifecycle) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(settings, publisher=publisher, lifecycle=lifecycle),
-        http=Connection,
+        http=partial(Connection, bounds=bounds.of(settings), waiting=Waiting()),  # type: ignore[arg-type]  # a class
         ws="none",
         lifespan="off",
         log_config=None,
         log_level="warning",  # its start and stop are told by ours
         access_log=False,
         server_header=False,
+        date_header=False,  # the connection writes its own
         proxy_headers=False,
         backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=_requests_end_s(settings),
     )
 
 
 def _requests_end_s(settings: Settings) -> int:
     """Every request has ended by then: its body has a deadline, and so has Kafka's acknowledgement."""
-    return int(BODY_DEADLINE_S + settings.collector_ack_timeout_ms / 1000) + 1
+    return int(bounds.Bounds().body_s + settings.collector_ack_timeout_ms / 1000) + 1
 
 
 def _bind(host: str, port: int) -> socket.socket:

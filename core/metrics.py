@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge, Histogram, start_http_server
 MetricName = Literal[
     "sluice_collector_requests_total",
     "sluice_collector_events_total",
+    "sluice_collector_refused_total",
     "sluice_collector_publish_seconds",
     "sluice_streams_events_total",
     "sluice_streams_unplanned_events_total",
@@ -52,6 +53,7 @@ _SIZES = (1.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0)
 METRICS: tuple[Metric, ...] = (
     Metric("sluice_collector_requests_total", "counter", "HTTP requests to the collect endpoint.", ("status",)),
     Metric("sluice_collector_events_total", "counter", "Events judged by the collector.", ("verdict",)),
+    Metric("sluice_collector_refused_total", "counter", "Requests refused before any endpoint saw them.", ("code",)),
     Metric("sluice_collector_publish_seconds", "histogram", "From publish to Kafka's acknowledgement.", (), _LATENCY),
     Metric("sluice_streams_events_total", "counter", "Raw records given an outcome.", ("outcome",)),
     Metric(

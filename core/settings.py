@@ -126,6 +126,9 @@ class Settings:
         1024 * 1024, unit="bytes", help="Largest request body, after inflation.", minimum=1024
     )
     collector_max_batch_events: int = _setting(2_500, unit="events", help="Most events in one request.", minimum=1)
+    collector_max_connections: int = _setting(
+        10_000, unit="connections", help="Most open connections of a collector process.", minimum=1
+    )
     collector_ack_timeout_ms: int = _setting(
         15_000,
         unit="ms",

@@ -57,7 +57,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def anonymous(settings: Settings, publisher: MemoryPublisher, clock: ManualClock) -> Client:
     """A client that sends no key."""
-    app = create_app(settings, publisher=publisher, clock=clock, random_ids=SeededIds(7), body_deadline_s=0.2)
+    app = create_app(settings, publisher=publisher, clock=clock, random_ids=SeededIds(7))
     return Client(app)
 
 

@@ -2,55 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
-import uvicorn
 
-import collector.connection
-from collector.app import create_app
-from collector.connection import MAX_HEAD_BYTES, Connection
+from collector.bounds import Bounds
 from collector.memory import MemoryPublisher
 from core.settings import Settings
 from tests.collector.conftest import COLLECT, KEY
+from tests.collector.live import Served, read_all, read_answer, serve, status
 
-DEADLINE_S = 0.3
 EVENT = b'{"event_type":"page_view","consent_state":"granted"}'
+BOUNDS = Bounds(head_s=0.3, body_s=0.3, linger_s=0.5, write_s=0.5)
+DEADLINE_S = BOUNDS.head_s
+MAX_HEAD_BYTES = BOUNDS.head_bytes
 
 Connect = Callable[[], socket.socket]
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[tuple[Connect, MemoryPublisher]]:
-    """Connects to a server whose head and body deadlines are `DEADLINE_S`; what that server published."""
-    before = collector.connection.HEAD_DEADLINE_S
-    collector.connection.HEAD_DEADLINE_S = DEADLINE_S
-    publisher = MemoryPublisher()
-    app = create_app(Settings(bootstrap_key=KEY), publisher=publisher, body_deadline_s=DEADLINE_S)
-    listener = socket.create_server(("127.0.0.1", 0))
-    address = listener.getsockname()
-    server = uvicorn.Server(uvicorn.Config(app, http=Connection, ws="none", lifespan="off", log_config=None))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
-    thread.start()
-    yield lambda: socket.create_connection(address, timeout=5), publisher
-    server.should_exit = True
-    thread.join()
-    collector.connection.HEAD_DEADLINE_S = before
+def served() -> Iterator[Served]:
+    with serve(Settings(bootstrap_key=KEY), bounds=BOUNDS) as running:
+        yield running
 
 
 @pytest.fixture
-def connect(served: tuple[Connect, MemoryPublisher]) -> Connect:
-    return served[0]
+def connect(served: Served) -> Connect:
+    return served.connect
 
 
 @pytest.fixture
-def publisher(served: tuple[Connect, MemoryPublisher]) -> MemoryPublisher:
-    served[1].records.clear()
-    return served[1]
+def publisher(served: Served) -> MemoryPublisher:
+    served.publisher.records.clear()
+    return served.publisher
 
 
 def request(body: bytes, *, length: int | None = None, extra: bytes = b"") -> bytes:
@@ -61,27 +47,6 @@ def request(body: bytes, *, length: int | None = None, extra: bytes = b"") -> by
         extra,
         body,
     )
-
-
-def read_all(sock: socket.socket) -> bytes:
-    """All bytes until the server closes."""
-    parts = []
-    while part := sock.recv(65536):
-        parts.append(part)
-    return b"".join(parts)
-
-
-def read_answer(sock: socket.socket) -> bytes:
-    """One answer with a content-length, no byte more."""
-    answer = b""
-    while b"\r\n\r\n" not in answer:
-        answer += sock.recv(1)
-    length = int(answer.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-    return answer + sock.recv(length, socket.MSG_WAITALL)
-
-
-def status(answer: bytes) -> int:
-    return int(answer.split(b" ", 2)[1])
 
 
 @pytest.mark.parametrize("said", [b"", b"POST /api", b"POST / HTTP/1.1\r\nhost: x\r\nx-a: b\r\n"])

@@ -72,11 +72,11 @@ def test_bomb(collect: Collect) -> None:
 
 
 @pytest.mark.parametrize(
-    "headers", [[("content-encoding", "br")], [("content-encoding", "gzip"), ("content-encoding", "gzip")]]
+    "headers", [[("content-encoding", "snappy")], [("content-encoding", "gzip"), ("content-encoding", "gzip")]]
 )
 def test_other_encodings(collect: Collect, headers: list[tuple[str, str]]) -> None:
     reply = collect(b"{}", *headers)
-    assert (reply.status, reply.headers["accept-encoding"]) == (415, "gzip, deflate")
+    assert (reply.status, reply.headers["accept-encoding"]) == (415, "gzip, deflate, br, zstd")
 
 
 def test_a_body_in_pieces(client: Client, publisher: MemoryPublisher) -> None:
@@ -84,13 +84,6 @@ def test_a_body_in_pieces(client: Client, publisher: MemoryPublisher) -> None:
     reply = client.request("POST", COLLECT, [body[:100], 0.01, body[100:200], b"", body[200:]])
     assert reply is not None
     assert (reply.status, len(publisher.records)) == (200, 1)
-
-
-def test_a_slow_body_is_given_up(client: Client, publisher: MemoryPublisher) -> None:
-    reply = client.request("POST", COLLECT, [b'{"event', 0.15, b"_type", 0.15, b'":1}'])
-    assert reply is not None
-    assert (reply.status, reply.json["code"], reply.headers["connection"]) == (408, "body_timeout", "close")
-    assert publisher.records == []
 
 
 def test_a_client_that_hangs_up_gets_no_answer_and_writes_nothing(client: Client, publisher: MemoryPublisher) -> None:
