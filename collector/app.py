@@ -13,7 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from collector import health, problems
 from collector.ingest import PATHS, Collect
-from collector.keys import BootstrapKeys, Keys
+from collector.key_table import KeyTable
+from collector.keys import Keys
 from collector.problems import MethodError, NotFoundError, RequestError
 from collector.publisher import Publisher
 from core.clock import Clock, SystemClock
@@ -49,7 +50,7 @@ def create_app(
     collect = Collect(
         settings,
         publisher=publisher,
-        keys=keys or BootstrapKeys(settings),
+        keys=keys or KeyTable.alone(settings),
         clock=clock or SystemClock(),
         random_ids=random_ids or RandomIds(),
     )

@@ -22,6 +22,7 @@ Code = Literal[
     "bad_timestamp",
     "unauthorized",
     "tenant_mismatch",
+    "origin_not_allowed",  # a browser key on another page
 ]
 
 # The library reports these three outside its own tree: nesting and encoding are faults like any other.

@@ -17,7 +17,7 @@ class RequestHead(NamedTuple):
     """`authorization` is None when the header is absent; `content_length` is -1 then; `traceparent` "" unless valid.
 
     `user_agent` has at most MAX_USER_AGENT characters. `dnt` (Tracking Preference Expression) and `gpc` (Global Privacy
-    Control) say whether the visitor objects to being tracked.
+    Control) say whether the visitor objects to being tracked. `origin` is the page's (RFC 6454), "" if it is not said.
     """
 
     authorization: str | None
@@ -27,11 +27,12 @@ class RequestHead(NamedTuple):
     user_agent: str
     dnt: bool
     gpc: bool
+    origin: str
 
 
 def read(headers: Iterable[tuple[bytes, bytes]]) -> RequestHead:
     authorization: str | None = None
-    encoding = traceparent = user_agent = ""
+    encoding = traceparent = user_agent = origin = ""
     length = -1
     dnt = gpc = False
     for name, value in headers:
@@ -49,11 +50,13 @@ def read(headers: Iterable[tuple[bytes, bytes]]) -> RequestHead:
             traceparent = value.decode("ascii")
         elif name == b"user-agent":
             user_agent = value[:MAX_USER_AGENT].decode("latin-1")
+        elif name == b"origin":
+            origin = value.decode("latin-1")
         elif name == b"dnt":
             dnt = value.strip() == b"1"
         elif name == b"sec-gpc":
             gpc = value.strip() == b"1"
-    return RequestHead(authorization, encoding, length, traceparent, user_agent, dnt, gpc)
+    return RequestHead(authorization, encoding, length, traceparent, user_agent, dnt, gpc, origin)
 
 
 def bearer(authorization: str) -> str | None:

@@ -19,6 +19,7 @@ from typing import Any
 from prometheus_client import Counter
 
 from collector import body, forms, headers, problems, verdicts
+from collector.caller import Caller
 from collector.faults import Fault
 from collector.inflate import inflate
 from collector.judge import Judge, Judged
@@ -48,6 +49,9 @@ CLIENT_GONE = "499"
 log = get_logger(__name__)
 _JSON = (b"content-type", b"application/json")
 _RETRY_AFTER = (b"retry-after", RETRY_AFTER_S)
+_BOOTSTRAP = (b"sluice-key", b"bootstrap")
+# Often enough to be seen, seldom enough to leave room for other lines.
+_BOOTSTRAP_WARN_S = 60.0
 _TOO_LARGE = Fault("too_large", None, "larger than Kafka takes")
 
 
@@ -71,17 +75,19 @@ class Collect:
         self._clock = clock
         self._redaction = redaction(settings)
         self._judge = Judge(
-            keys=keys,
             random_ids=random_ids,
             max_event_bytes=settings.collector_max_event_bytes,
             policy=Policy(settings),
             redaction=self._redaction,
         )
         self._publish_seconds = metrics.histogram("sluice_collector_publish_seconds")
+        self._bootstrap_requests = metrics.counter("sluice_collector_bootstrap_requests_total")
+        self._bootstrap_warn_at = 0.0
 
     async def __call__(self, scope: Scope, receive: body.Receive, send: Send) -> None:
+        caller = Caller(self._keys)
         try:
-            status, fields, content = await self._reply(scope, receive)
+            status, fields, content = await self._reply(scope, receive, caller)
         except body.ClientGoneError:
             _requests(CLIENT_GONE).inc()
             return
@@ -92,18 +98,22 @@ class Collect:
             log.exception("collect.failed")
             status, fields, content = problems.render_internal()
         _requests(str(status)).inc()
+        if caller.bootstrap:
+            fields.append(_BOOTSTRAP)
+            self._flag_bootstrap()
         await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": content})
 
-    async def _reply(self, scope: Scope, receive: body.Receive) -> Reply:
+    async def _reply(self, scope: Scope, receive: body.Receive, caller: Caller) -> Reply:
         if scope["method"] != "POST":
             raise MethodError("events are sent with POST", allow="POST")
         head = headers.read(scope["headers"])
-        bearer = self._bearer(head.authorization)
+        caller.origin = head.origin
+        bearer = _bearer(head.authorization, caller)
         sent = await body.read(receive, content_length=head.content_length, limit=self._max_body_bytes)
         content = inflate(sent, encoding=head.content_encoding, limit=self._max_body_bytes)
         form = forms.read(content, max_events=self._max_events)
-        grant = self._judge.request_grant(form, bearer=bearer)
+        grant = self._judge.request_grant(form, bearer=bearer, caller=caller)
         peer = scope.get("client")
         arrival = Arrival(
             self._clock.now_ms(),
@@ -116,21 +126,20 @@ class Collect:
             head.dnt,
             head.gpc,
         )
-        judged = self._judge.judge(form, grant=grant, arrival=arrival)
+        judged = self._judge.judge(form, grant=grant, arrival=arrival, caller=caller)
         if judged.records:
             await self._publish(judged)
         return _answered(judged.verdicts)
 
-    def _bearer(self, authorization: str | None) -> Grant | None:
-        if authorization is None:
-            return None
-        secret = headers.bearer(authorization)
-        grant = self._keys.find(secret) if secret else None
-        if grant is None:
-            error = UnauthorizedError("the tracking key of the Authorization header is not known")
-            error.close = True  # the body is not read, and would be taken for a next request
-            raise error
-        return grant
+    def _flag_bootstrap(self) -> None:
+        """It is for trying things out: it cannot be revoked, and everyone who was given it is one to its events."""
+        self._bootstrap_requests.inc()
+        now = self._clock.monotonic()
+        if now >= self._bootstrap_warn_at:
+            self._bootstrap_warn_at = now + _BOOTSTRAP_WARN_S
+            log.warning(
+                "keys.bootstrap_used", hint="`sluice keys create` makes keys that can be told apart and revoked."
+            )
 
     async def _publish(self, judged: Judged) -> None:
         started = self._clock.monotonic()
@@ -146,6 +155,20 @@ class Collect:
                     if fate is Failure.TOO_LARGE
                     else Verdict(event_id, "retry", index=index)
                 )
+
+
+def _bearer(authorization: str | None, caller: Caller) -> Grant | None:
+    if authorization is None:
+        return None
+    secret = headers.bearer(authorization)
+    try:
+        grant = caller.find(secret) if secret else None
+        if grant is None:
+            raise UnauthorizedError("the tracking key of the Authorization header is not known")
+    except RequestError as error:
+        error.close = True  # the body is not read, and would be taken for a next request
+        raise
+    return grant
 
 
 def _answered(judged: list[Verdict]) -> Reply:

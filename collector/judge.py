@@ -17,14 +17,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from collector.caller import Caller
 from collector.contract import EMPTY_OBJECT, MAX_DEPTH, MAX_OBJECT_BYTES, MAX_PROPERTIES, Event
 from collector.faults import JSON_ERRORS, Fault, FaultError, explain
 from collector.forms import Form
-from collector.keys import Grant, Keys
+from collector.keys import Grant
 from collector.normal import Arrival, normalise
 from collector.oddities import depth
 from collector.privacy import Policy
-from collector.problems import RequestError, TenantMismatchError, TooLargeError, UnauthorizedError
+from collector.problems import OriginError, RequestError, TenantMismatchError, TooLargeError, UnauthorizedError
 from collector.publisher import Record
 from collector.redaction import Redaction
 from collector.verdicts import Verdict, rejected
@@ -54,26 +55,24 @@ class Judged(NamedTuple):
 
 
 class Judge:
-    def __init__(
-        self, *, keys: Keys, random_ids: IdSource, max_event_bytes: int, policy: Policy, redaction: Redaction
-    ) -> None:
-        self._keys = keys
+    def __init__(self, *, random_ids: IdSource, max_event_bytes: int, policy: Policy, redaction: Redaction) -> None:
         self._ids = random_ids
         self._max_event_bytes = max_event_bytes
         self._policy = policy
         self._redaction = redaction
 
-    def request_grant(self, form: Form, *, bearer: Grant | None) -> Grant | None:
+    def request_grant(self, form: Form, *, bearer: Grant | None, caller: Caller) -> Grant | None:
         """The grant that holds for all events of the request: of the Authorization header, else of the batch.
 
         None if neither brings a key: then each event must. A key that is given must work, wherever it stands.
 
         Raises:
             UnauthorizedError, TenantMismatchError
+            NotNowError, OriginError: as `Caller.find`.
         """
         grant = bearer
         if form.tracking_key is not None:
-            own = self._keys.find(form.tracking_key)
+            own = caller.find(form.tracking_key)
             if own is None:
                 raise UnauthorizedError("the tracking key of the batch is not known", field="$.tracking_key")
             grant = grant or own
@@ -83,13 +82,14 @@ class Judge:
             raise TenantMismatchError("the tracking key is not one of this tenant", field="$.tenant")
         return grant
 
-    def judge(self, form: Form, *, grant: Grant | None, arrival: Arrival) -> Judged:
+    def judge(self, form: Form, *, grant: Grant | None, arrival: Arrival, caller: Caller) -> Judged:
         """A verdict for each event, a record for each that may be published.
 
         Raises:
             RequestError: a body that is one bare event is no JSON.
             TooLargeError: a bare event is above the limit.
             UnauthorizedError: there is no `grant` and no event brought a key that works.
+            NotNowError: as `Caller.find`.
         """
         verdicts: list[Verdict] = []
         records: list[Record] = []
@@ -99,7 +99,7 @@ class Judge:
             try:
                 raw = self._readable(raw)  # noqa: PLW2901 (nothing may see what was taken out)
                 event = _decode(raw)
-                event_grant = self._event_grant(event, grant, form)
+                event_grant = _event_grant(event, grant, form, caller)
                 any_key = True
                 if drop := self._policy.drop(event, dnt=arrival.dnt, gpc=arrival.gpc):
                     verdicts.append(Verdict(event.event_id, "consent_dropped", index=index, code=drop))
@@ -107,7 +107,7 @@ class Judge:
                 _check(event, raw)
             except FaultError as error:
                 glimpse = _glimpse(raw)
-                any_key = any_key or self._is_key(glimpse.tracking_key)
+                any_key = any_key or _is_key(glimpse.tracking_key, caller)
                 if form.single:
                     _raise_for_single(error.fault)
                 verdicts.append(rejected(index, error.fault, event_id=_readable_id(glimpse.event_id)))
@@ -127,23 +127,31 @@ class Judge:
         clean = self._redaction.apply(sent)
         return raw if clean is sent else msgspec.Raw(clean)
 
-    def _event_grant(self, event: Event, grant: Grant | None, form: Form) -> Grant:
-        if event.tracking_key is not None:
-            own = self._keys.find(event.tracking_key)
-            if own is None:
-                raise FaultError("unauthorized", "$.tracking_key", "the tracking key of the event is not known")
-            grant = grant or own
-            if own.tenant != grant.tenant:
-                raise FaultError("tenant_mismatch", "$.tracking_key", "the tracking key is of another tenant")
-        elif grant is None:
-            raise FaultError("unauthorized", "$.tracking_key", "neither the request nor the event has a tracking key")
-        tenant = event.tenant if event.tenant is not None else form.tenant
-        if tenant is not None and tenant != grant.tenant:
-            raise FaultError("tenant_mismatch", "$.tenant", "the tracking key is not one of this tenant")
-        return grant
 
-    def _is_key(self, value: object) -> bool:
-        return isinstance(value, str) and self._keys.find(value) is not None
+def _event_grant(event: Event, grant: Grant | None, form: Form, caller: Caller) -> Grant:
+    if event.tracking_key is not None:
+        try:
+            own = caller.find(event.tracking_key)
+        except OriginError as error:
+            raise FaultError("origin_not_allowed", "$.tracking_key", error.message) from None
+        if own is None:
+            raise FaultError("unauthorized", "$.tracking_key", "the tracking key of the event is not known")
+        grant = grant or own
+        if own.tenant != grant.tenant:
+            raise FaultError("tenant_mismatch", "$.tracking_key", "the tracking key is of another tenant")
+    elif grant is None:
+        raise FaultError("unauthorized", "$.tracking_key", "neither the request nor the event has a tracking key")
+    tenant = event.tenant if event.tenant is not None else form.tenant
+    if tenant is not None and tenant != grant.tenant:
+        raise FaultError("tenant_mismatch", "$.tenant", "the tracking key is not one of this tenant")
+    return grant
+
+
+def _is_key(value: object, caller: Caller) -> bool:
+    try:
+        return isinstance(value, str) and caller.find(value) is not None
+    except OriginError:
+        return False
 
 
 def _decode(raw: msgspec.Raw) -> Event:

@@ -1,41 +1,46 @@
-"""Tracking keys: which secret speaks for which tenant.
+"""Tracking keys as the hot path sees them: which text speaks for which tenant.
 
-First version: the bootstrap key alone. What a key may do beyond its tenant's events is not decided here.
+What a key may do beyond its tenant's events is not decided here.
 """
 
 from __future__ import annotations
 
-import hmac
-from dataclasses import dataclass
-from typing import Protocol
-
-from core.settings import Settings
+from typing import Literal, NamedTuple, Protocol
 
 BOOTSTRAP_KEY_ID = "bootstrap"
 
+Reason = Literal[
+    "unknown_key",  # nothing like it was ever made
+    "wrong_secret",  # the id is known, the rest is wrong
+    "revoked_key",
+    "expired_key",  # also: replaced, and its overlap is over
+    "origin",  # a browser key on a page that it is not for
+    "not_loaded",  # keys are not read yet: it may be a good one
+]
 
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What a key gives. `key_id` travels with every event; the secret itself never leaves this module's callers."""
+
+class Grant(NamedTuple):
+    """What a key gives. `key_id` travels with every event.
+
+    `requests_per_minute` of one client: None for what the settings say, 0 for no limit.
+    """
 
     tenant: str
     key_id: str
+    requests_per_minute: int | None = None
+
+
+class Refusal(NamedTuple):
+    """Why a key gives nothing. `key_id` is there if such a key was made, `tenant` only if its whole text was right."""
+
+    reason: Reason
+    tenant: str = ""
+    key_id: str = ""
 
 
 class Keys(Protocol):
-    def find(self, secret: str) -> Grant | None:
-        """The grant of `secret`, None if there is none. Takes the same time for every wrong secret of a length."""
+    def find(self, text: str, origin: str = "", /) -> Grant | Refusal:
+        """What `text` gives to a request from a page of `origin` ("" if it names none).
 
-
-class BootstrapKeys:
-    """The one key of the settings. Every use is visible downstream: its events carry the key id `bootstrap`."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._secret = settings.bootstrap_key.encode()
-        self._grant = Grant(settings.bootstrap_tenant, BOOTSTRAP_KEY_ID)
-
-    def find(self, secret: str) -> Grant | None:
-        # An unset key must not match an empty one.
-        if self._secret and hmac.compare_digest(secret.encode(), self._secret):
-            return self._grant
-        return None
+        Takes the same time for every wrong text of a length.
+        """

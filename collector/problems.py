@@ -3,6 +3,7 @@
     RequestError              400  the request cannot be understood; `code` says what is wrong
     ├── UnauthorizedError     401  no tracking key that works
     ├── TenantMismatchError   403  the key works, for another tenant
+    ├── OriginError           403  the key works, on other pages
     ├── NotFoundError         404
     ├── MethodError           405
     ├── BodyTimeoutError      408  the body did not arrive in time
@@ -11,7 +12,8 @@
     ├── EncodingError         415  a Content-Encoding that is not known, or several
     ├── HeadTooLargeError     431  request line and headers above a limit
     ├── MalformedError        400  not HTTP, or HTTP that two readers may understand differently
-    └── OverloadedError       503  too many connections, or too much of unfinished bodies
+    ├── OverloadedError       503  too many connections, or too much of unfinished bodies
+    └── NotNowError           503  the same request may work after `Retry-After`
 
 An error of one event among others is no problem but a verdict: see `collector.verdicts`.
 """
@@ -50,6 +52,12 @@ class UnauthorizedError(RequestError):
 
 class TenantMismatchError(RequestError):
     code = "tenant_mismatch"
+    title = "Forbidden"
+    http_status = 403
+
+
+class OriginError(RequestError):
+    code = "origin_not_allowed"
     title = "Forbidden"
     http_status = 403
 
@@ -117,6 +125,16 @@ class EncodingError(RequestError):
     http_status = 415
     # RFC 9110 section 15.5.16: say what would have been understood.
     headers = ((b"accept-encoding", b"gzip, deflate, br, zstd"),)
+
+
+class NotNowError(RequestError):
+    code = "unavailable"
+    title = "Service unavailable"
+    http_status = 503
+
+    def __init__(self, message: str, *, retry_after_s: int, code: str = "") -> None:
+        super().__init__(message, code=code)
+        self.headers = ((b"retry-after", b"%d" % retry_after_s),)
 
 
 class _Problem(msgspec.Struct, frozen=True, omit_defaults=True):

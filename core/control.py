@@ -8,9 +8,10 @@ Knows keys and bytes. What a value means is its reader's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from core import kafka
 from core.errors import UnavailableError
@@ -37,6 +38,7 @@ class ControlFollower:
         self._consumer = Consumer(kafka.reader(settings, name=f"control.{name}"))
         self._handler = handler
         self.stored_at_ms = 0  # when the entry that `handler` is given was written
+        self.caught_up = False  # whether all that was there at the start has been taken
 
     def catch_up(self) -> None:
         """Read all that is there now.
@@ -44,21 +46,29 @@ class ControlFollower:
         Raises:
             KafkaException: the client is dead.
         """
-        self._consumer.assign([TopicPartition(self._topic, 0, _BEGINNING)])
+        self.begin()
         for message in kafka.read_to_end(self._consumer, partitions=1):
             self._take(message)
+        self.caught_up = True
 
-    def poll(self) -> None:
-        """Take what came since, without waiting.
+    def begin(self) -> None:
+        """Start at the first entry without waiting for any: `poll` takes them, and `caught_up` says when."""
+        self._consumer.assign([TopicPartition(self._topic, 0, _BEGINNING)])
+
+    def poll(self, wait_s: float = 0) -> None:
+        """Take what came since. Waits up to `wait_s` for the first of it.
 
         Raises:
-            KafkaException: the client is dead.
+            KafkaException: the client is dead, or entries are missing that it should have read.
         """
-        while (message := self._consumer.poll(0)) is not None:
+        while (message := self._consumer.poll(wait_s)) is not None:
+            wait_s = 0
             error = message.error()
             if error is None:
                 self._take(message)
-            elif kafka.is_fatal(error):
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self.caught_up = True
+            elif kafka.is_fatal(error) or error.code() == KafkaError._AUTO_OFFSET_RESET:
                 raise KafkaException(error)
 
     def close(self) -> None:
@@ -70,8 +80,16 @@ class ControlFollower:
         self._handler(key, message.value())
 
 
-def put(settings: Settings, entries: dict[str, bytes | None]) -> None:
-    """Write keys with their new values and wait until all are stored.
+class Beside(NamedTuple):
+    """A record of another topic that is written together with entries, such as the audit record of a change."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+
+
+def put(settings: Settings, entries: Mapping[str, bytes | None], *, first: Sequence[Beside] = ()) -> None:
+    """Write `first`, then keys with their new values, and wait until all are stored.
 
     Raises:
         UnavailableError: Kafka did not store them in time. Some of them may be stored: write again.
@@ -85,9 +103,12 @@ def put(settings: Settings, entries: dict[str, bytes | None]) -> None:
         "linger.ms": 0,
     }
     producer = Producer(config)
-    for key, value in entries.items():
+    for each in (*first, *(Beside(topic, key.encode(), value) for key, value in entries.items())):
         producer.produce(
-            topic, value, key.encode(), on_delivery=lambda error, _: failures.append(error.str()) if error else None
+            each.topic,
+            each.value,
+            each.key,
+            on_delivery=lambda error, _: failures.append(error.str()) if error else None,
         )
     left = producer.flush(_PUT_TIMEOUT_S + 1)
     if left or failures:

@@ -15,6 +15,7 @@ MetricName = Literal[
     "sluice_collector_events_total",
     "sluice_collector_refused_total",
     "sluice_collector_publish_seconds",
+    "sluice_collector_bootstrap_requests_total",
     "sluice_streams_events_total",
     "sluice_streams_unplanned_events_total",
     "sluice_streams_dead_letters_total",
@@ -55,6 +56,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("sluice_collector_events_total", "counter", "Events judged by the collector.", ("verdict",)),
     Metric("sluice_collector_refused_total", "counter", "Requests refused before any endpoint saw them.", ("code",)),
     Metric("sluice_collector_publish_seconds", "histogram", "From publish to Kafka's acknowledgement.", (), _LATENCY),
+    Metric("sluice_collector_bootstrap_requests_total", "counter", "Requests that used the bootstrap key."),
     Metric("sluice_streams_events_total", "counter", "Raw records given an outcome.", ("outcome",)),
     Metric(
         "sluice_streams_unplanned_events_total",

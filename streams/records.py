@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, cast
-
-import fastavro
+from typing import Literal
 
 from core.errors import InputError
-from schemas import framing
+from schemas import record
 from schemas.faults import Fault, fingerprint
-from schemas.registry import Schema, bundled
+from schemas.registry import bundled
 
 OutcomeKind = Literal["curated", "duplicate", "dead_letter"]
 
@@ -105,7 +102,7 @@ class RunBuilder:
 
 
 def encode_outcome(outcome: Outcome) -> bytes:
-    return _write(
+    return record.write(
         bundled().get("outcome", 2),
         {
             "raw_partition": outcome.raw_partition,
@@ -122,7 +119,7 @@ def encode_outcome(outcome: Outcome) -> bytes:
 
 def decode_outcome(value: bytes) -> Outcome:
     """Of any version. Raises InputError if `value` is no outcome record."""
-    row = _read("outcome", value)
+    row = record.read("outcome", value)
     runs = [Run(run["outcome"], run["first"], run["count"]) for run in row["runs"]]
     outcome = Outcome(row["raw_partition"], row["first"], row["last"], runs, row["ids"], row["contracts"])
     if "firsts" not in row:
@@ -135,7 +132,7 @@ def decode_outcome(value: bytes) -> Outcome:
 
 
 def encode_dead_letter(letter: DeadLetter) -> bytes:
-    return _write(
+    return record.write(
         bundled().get("dead_letter", 1),
         {
             "raw_partition": letter.raw_partition,
@@ -155,7 +152,7 @@ def encode_dead_letter(letter: DeadLetter) -> bytes:
 
 def decode_dead_letter(value: bytes) -> DeadLetter:
     """Raises InputError if `value` is no dead-letter record."""
-    row = _read("dead_letter", value)
+    row = record.read("dead_letter", value)
     return DeadLetter(
         raw_partition=row["raw_partition"],
         raw_offset=row["raw_offset"],
@@ -167,18 +164,3 @@ def decode_dead_letter(value: bytes) -> DeadLetter:
         version=row["version"],
         traceparent=row["traceparent"],
     )
-
-
-def _write(schema: Schema, row: dict[str, object]) -> bytes:
-    out = io.BytesIO()
-    out.write(framing.prefix(schema.id))
-    fastavro.schemaless_writer(out, schema.parsed, row)
-    return out.getvalue()
-
-
-def _read(subject: str, value: bytes) -> dict[str, Any]:
-    schema, at = framing.opened(value, subject)
-    try:
-        return cast(dict[str, Any], fastavro.schemaless_reader(io.BytesIO(value[at:]), schema.plain))
-    except (EOFError, LookupError, ValueError) as error:  # what fastavro leaves of bytes that are cut or corrupt
-        raise InputError(f"the {subject} record is truncated or corrupt") from error

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cli.test_server.keys import AnyKey
+from cli.test_server.keys import AnyKey, OneKey
 from cli.test_server.publisher import StreamPublisher
 from cli.test_server.recorder import Recorder
 from cli.test_server.routes import PREFIX, test_routes
@@ -50,7 +50,8 @@ def create_test_app(
     clock = clock or SystemClock()
     store = Store(max_events=options.max_events)
     publisher = StreamPublisher(settings, contracts=bundled_contracts(), clock=clock)
-    keys = AnyKey(tenant=settings.bootstrap_tenant) if options.accept_any_key else None
+    tenant = settings.bootstrap_tenant
+    keys = AnyKey(tenant=tenant) if options.accept_any_key else OneKey(settings.bootstrap_key, tenant=tenant)
     collector = create_app(settings, publisher=publisher, lifecycle=lifecycle, keys=keys, clock=clock)
 
     def reset() -> None:

@@ -1,8 +1,10 @@
-"""Tracking keys for tests: any key is one. Which tenant it speaks for is a setting."""
+"""Tracking keys for tests: one, or any. Which tenant it speaks for is a setting."""
 
 from __future__ import annotations
 
-from collector.keys import Grant
+import hmac
+
+from collector.keys import Grant, Refusal
 
 
 class AnyKey:
@@ -11,5 +13,18 @@ class AnyKey:
     def __init__(self, *, tenant: str) -> None:
         self._grant = Grant(tenant, "any")
 
-    def find(self, secret: str) -> Grant | None:
-        return self._grant if secret else None
+    def find(self, text: str, _origin: str = "") -> Grant | Refusal:
+        return self._grant if text else Refusal("unknown_key")
+
+
+class OneKey:
+    """The key that the test server shows at its start."""
+
+    def __init__(self, text: str, *, tenant: str) -> None:
+        self._text = text.encode()
+        self._grant = Grant(tenant, "test")
+
+    def find(self, text: str, _origin: str = "") -> Grant | Refusal:
+        # An unset key must not match an empty one.
+        found = self._text and hmac.compare_digest(text.encode("utf-8", "surrogatepass"), self._text)
+        return self._grant if found else Refusal("unknown_key")

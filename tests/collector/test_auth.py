@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from collector.app import create_app
-from collector.keys import BootstrapKeys, Grant
+from collector.key_table import KeyTable
+from collector.keys import Grant, Refusal
 from collector.memory import MemoryPublisher
 from core.settings import Settings
 from schemas import envelope
@@ -23,8 +24,9 @@ WRONG = "slc_test_wrong"
 class TwoKeys:
     """The bootstrap key of tenant demo, and one of tenant other."""
 
-    def find(self, secret: str) -> Grant | None:
-        return {KEY: Grant("demo", "bootstrap"), OTHER_KEY: Grant("other", "k-2")}.get(secret)
+    def find(self, text: str, _origin: str = "") -> Grant | Refusal:
+        grants = {KEY: Grant("demo", "bootstrap"), OTHER_KEY: Grant("other", "k-2")}
+        return grants.get(text, Refusal("unknown_key"))
 
 
 @pytest.fixture
@@ -105,7 +107,7 @@ def test_a_bad_header_is_refused_before_the_body_is_read(anonymous: Client) -> N
 
 
 def test_an_unset_key_matches_nothing(publisher: MemoryPublisher) -> None:
-    assert BootstrapKeys(Settings()).find("") is None
+    assert KeyTable.alone(Settings()).find("") == Refusal("unknown_key")
     client = Client(create_app(Settings(), publisher=publisher))
     assert send(client, event(tracking_key="")).status == 401
 

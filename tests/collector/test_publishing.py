@@ -6,6 +6,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from collector.app import create_app
+from collector.keys import Grant
 from collector.memory import MemoryPublisher
 from collector.publisher import Failure
 from core.lifecycle import Lifecycle
@@ -104,8 +105,8 @@ def test_a_bug_of_ours_is_a_problem_and_logged(
     settings: Settings, publisher: MemoryPublisher, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken:
-        def find(self, secret: str) -> None:
-            raise RuntimeError(f"boom {len(secret)}")
+        def find(self, text: str, _origin: str = "") -> Grant:
+            raise RuntimeError(f"boom {len(text)}")
 
     client = Client(create_app(settings, publisher=publisher, keys=Broken()))
     reply = client.request("POST", COLLECT, b"{}", headers=[("authorization", "Bearer x")])
