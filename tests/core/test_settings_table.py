@@ -108,7 +108,7 @@ def test_an_unknown_variable_names_the_nearest() -> None:
 
 def test_an_unknown_variable_like_no_other_points_to_the_list() -> None:
     with pytest.raises(ConfigError) as refused:
-        Settings.from_env({"SLUICE_QQQQQ": "x"})
+        Settings.from_env({"SLUICE_QQQQQQQQQQQQQQQQ": "x"})
     assert "sluice settings" in refused.value.hint
 
 
