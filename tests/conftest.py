@@ -48,5 +48,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if not config.getoption(f"--{name}"):
             skip = pytest.mark.skip(reason=f"{reason}: run with --{name}")
             for item in items:
-                if name in item.keywords:
+                if item.get_closest_marker(name):  # a keyword would be any folder of that name too
                     item.add_marker(skip)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import uuid
 from collections.abc import Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 from infra.clickhouse import request as requests
@@ -21,9 +21,12 @@ from infra.clickhouse.answer import encode_headers
 from infra.clickhouse.auth import Gate
 from infra.clickhouse.codings import too_large
 from infra.clickhouse.config import FrontConfig
+from infra.clickhouse.early_headers import EXTENSION
+from infra.clickhouse.engine import new_tag
 from infra.clickhouse.errors import SOCKET_TIMEOUT, ClickHouseError, ClientGoneError
 from infra.clickhouse.exchange import Exchange, Receive, Send
 from infra.clickhouse.execute import Executor
+from infra.clickhouse.progress import report
 from infra.clickhouse.request import Request
 
 log = logging.getLogger(__name__)
@@ -40,7 +43,7 @@ class FrontApp:
         self._places = asyncio.Semaphore(config.max_concurrent)
         self._workers = ThreadPoolExecutor(config.max_concurrent, thread_name_prefix="statement")
         self._running: set[asyncio.Future[None]] = set()
-        self._cancellers = ThreadPoolExecutor(4, thread_name_prefix="cancel")
+        self._helpers = ThreadPoolExecutor(4, thread_name_prefix="helper")
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,10 +59,12 @@ class FrontApp:
             max_body_bytes=self._config.max_body_bytes,
             body_idle_seconds=self._config.body_idle_seconds,
             send_seconds=self._config.send_seconds,
+            early=scope.get("extensions", {}).get(EXTENSION, {}).get("send"),
         )
         try:
             self._gate.check(requests.credentials(request))
             self._check_length(request)
+            progress_seconds = request.progress_seconds
             await exchange.prefetch()
             await self._admit()
         except ClickHouseError as error:
@@ -68,7 +73,7 @@ class FrontApp:
         except ClientGoneError:
             return
         try:
-            await self._run(request, exchange)
+            await self._run(request, exchange, progress_seconds=progress_seconds)
         finally:
             self._places.release()
 
@@ -81,7 +86,7 @@ class FrontApp:
     def close(self) -> None:
         """Let go of the threads without waiting; what still runs ends with the process."""
         self._workers.shutdown(wait=False, cancel_futures=True)
-        self._cancellers.shutdown(wait=False, cancel_futures=True)
+        self._helpers.shutdown(wait=False, cancel_futures=True)
 
     def _check_length(self, request: Request) -> None:
         length = request.declared_length
@@ -95,10 +100,13 @@ class FrontApp:
             message = f"Too many simultaneous queries. Maximum: {self._config.max_concurrent}"
             raise ClickHouseError(202, "TOO_MANY_SIMULTANEOUS_QUERIES", message) from None
 
-    async def _run(self, request: Request, exchange: Exchange) -> None:
-        tag = uuid.uuid4().hex
-        watcher = asyncio.create_task(self._watch(exchange, tag))
+    async def _run(self, request: Request, exchange: Exchange, *, progress_seconds: float | None) -> None:
+        tag = new_tag(request.query_id)
         loop = asyncio.get_running_loop()
+        helpers = [asyncio.create_task(self._watch(exchange, tag))]
+        if progress_seconds is not None:
+            look = partial(loop.run_in_executor, self._helpers, self._executor.progress, tag)
+            helpers.append(asyncio.create_task(report(exchange, look, seconds=progress_seconds)))
         work = loop.run_in_executor(self._workers, lambda: self._executor.run(request, exchange, tag=tag))
         self._running.add(work)
         work.add_done_callback(self._running.discard)
@@ -109,11 +117,12 @@ class FrontApp:
             exchange.abandon()
             raise
         finally:
-            watcher.cancel()
+            for helper in helpers:
+                helper.cancel()
 
     async def _watch(self, exchange: Exchange, tag: str) -> None:
         if await exchange.watch():
-            await asyncio.get_running_loop().run_in_executor(self._cancellers, self._executor.cancel_reading, tag)
+            await asyncio.get_running_loop().run_in_executor(self._helpers, self._executor.cancel_reading, tag)
 
     async def _refuse(self, exchange: Exchange, request: Request, error: ClickHouseError) -> None:
         """Answer before any thread is taken."""

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with what it lacks: a deadline and a cap for headers.
+"""uvicorn's HTTP protocol with what it lacks: a deadline and a cap for headers, and header lines before the head.
 
 A connection that says nothing, or stops in the middle of its headers, is closed after `header_seconds`; headers above
 `max_header_bytes` are answered with 431. Bodies have their own deadline in `exchange`.
@@ -10,6 +10,8 @@ import asyncio
 from typing import Any, ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from infra.clickhouse.early_headers import EXTENSION, EarlyHeaders
 
 _TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain\r\ncontent-length: 26\r\n"
@@ -54,6 +56,10 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._in_headers = False
         self._header_bytes = 0
         super().on_headers_complete()
+        early = EarlyHeaders(self.transport)
+        # The task of this cycle was made just now and has not run yet.
+        self.cycle.transport = early  # type: ignore[assignment]  # passes on whatever uvicorn asks of a transport
+        self.scope.setdefault("extensions", {})[EXTENSION] = {"send": early.send}
 
     def _arm(self) -> None:
         self._header_timer = self.loop.call_later(self.header_seconds, self._expire)

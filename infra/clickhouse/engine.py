@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,8 +21,21 @@ from infra.clickhouse.sql_text import assignments, identifier, literal
 # A setting of the hosted service that does nothing here: it carries our tag of a running statement, and so leaves
 # `log_comment` to the client.
 TAG_SETTING: Final = "distributed_cache_client_id"
+# The query id of a running statement, in the words of system.processes: what follows the random part of its tag.
+QUERY_ID_SQL: Final = f"substring(Settings['{TAG_SETTING}'], 33)"
+_PROGRESS: Final = ("read_rows", "read_bytes", "written_rows", "written_bytes", "total_rows_to_read", "elapsed_ns",
+                    "memory_usage")  # fmt: skip
+_PROGRESS_SQL: Final = (
+    "SELECT read_rows, read_bytes, written_rows, written_bytes, total_rows_approx, toUInt64(elapsed * 1e9), "
+    "memory_usage FROM system.processes"
+)
 # What clickhouse-local turns on for its console and a server does not have.
 _SERVER_LIKE: Final = "?implicit_select=0&allow_introspection_functions=0"
+
+
+def new_tag(query_id: str) -> str:
+    """Marks one statement of one request; two requests may carry the same query id."""
+    return uuid.uuid4().hex + query_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +134,7 @@ class Engine:
         self._address = str(data)
         # The engine lives as long as one connection does.
         self._root = Link(self._connect(self._address))
-        self._killer = threading.Lock()
+        self._asking = threading.Lock()  # the root connection has one statement at a time
         self.version = self._root.text("SELECT version()")
         self.timezone = self._root.text("SELECT timezone()")
 
@@ -130,9 +144,15 @@ class Engine:
         except Exception as error:
             raise errors.from_engine(error) from error
 
+    def progress(self, tag: str) -> dict[str, int] | None:
+        """Figures of the running statement with this tag, by the names of the progress header; None if none runs."""
+        with self._asking:
+            row = self._root.text(f"{_PROGRESS_SQL} WHERE {_has(tag)} LIMIT 1")
+        return dict(zip(_PROGRESS, map(int, row.split("\t")), strict=True)) if row else None
+
     def kill(self, tag: str) -> None:
         """Ask the statement with this tag to stop; it may already be over."""
-        self._kill(f"Settings[{literal(TAG_SETTING)}] = {literal(tag)}")
+        self._kill(_has(tag))
 
     def kill_all(self) -> None:
         self._kill("1")
@@ -141,8 +161,12 @@ class Engine:
         self._root.close()
 
     def _kill(self, condition: str) -> None:
-        with self._killer:
+        with self._asking:
             self._root.query(f"KILL QUERY WHERE {condition} ASYNC")
+
+
+def _has(tag: str) -> str:
+    return f"Settings[{literal(TAG_SETTING)}] = {literal(tag)}"
 
 
 def _fetch(pieces: Any) -> Any:

@@ -19,6 +19,7 @@ from infra.clickhouse.errors import SOCKET_TIMEOUT, ClickHouseError, ClientGoneE
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Early = Callable[[bytes, bytes], None]
 T = TypeVar("T")
 
 # A refused upload is read on for a moment: closing at once resets the connection before the client sees the answer.
@@ -29,7 +30,14 @@ _GONE_POLL_SECONDS: Final = 0.5
 
 class Exchange:
     def __init__(
-        self, receive: Receive, send: Send, *, max_body_bytes: int, body_idle_seconds: float, send_seconds: float
+        self,
+        receive: Receive,
+        send: Send,
+        *,
+        max_body_bytes: int,
+        body_idle_seconds: float,
+        send_seconds: float,
+        early: Early | None = None,
     ) -> None:
         self._receive = receive
         self._send = send
@@ -37,6 +45,7 @@ class Exchange:
         self._max_body_bytes = max_body_bytes
         self._body_idle_seconds = body_idle_seconds
         self._send_seconds = send_seconds
+        self._early = early
         self._first: bytes | None = None
         self._more_body = True
         self._received = 0
@@ -74,6 +83,11 @@ class Exchange:
 
     def abandon(self) -> None:
         self._gone.set()
+
+    def send_early(self, name: bytes, value: bytes) -> None:
+        """One header line before the head; the status is 200 from then on."""
+        if self._early is not None and not self.started and not self._gone.is_set():
+            self._early(name, value)
 
     async def send_start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.started = True

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from infra.clickhouse import guards, hello, multipart, runner, statement_source
+from infra.clickhouse import guards, hello, killing, multipart, runner, statement_source
 from infra.clickhouse.answer import Answer, Server
 from infra.clickhouse.body import Peekable, plain_body
 from infra.clickhouse.config import FrontConfig
@@ -66,6 +66,11 @@ class Executor:
         finally:
             answer.close()
 
+    def progress(self, tag: str) -> dict[str, int] | None:
+        with suppress(ClickHouseError):
+            return self._engine.progress(tag)
+        return None
+
     def cancel_reading(self, tag: str) -> None:
         """Kill the read with this tag until it is gone: it may not have reached the engine yet."""
         while True:
@@ -89,6 +94,7 @@ class Executor:
         if statement.kind is StatementKind.EMPTY:
             raise ClickHouseError(62, "SYNTAX_ERROR", "Syntax error: failed at position 1 (end of query): Empty query")
         guards.refuse(statement, method=request.method)
+        statement = killing.by_clients_id(statement)
         self._dispatch(request, statement, rows, tables, exchange=exchange, answer=answer, tag=tag)
 
     def _dispatch(

@@ -1,7 +1,8 @@
 """Which output formats can be sent in pieces, and where a repeated heading ends in them.
 
 The engine formats each piece of a streamed result on its own, heading included: the second and later pieces lose
-theirs here. Every other format (JSON, Parquet, Pretty, Arrow …) has a frame around the whole and is buffered.
+theirs here, and of ArrowStream all but the last piece its end mark. Every other format (JSON, Parquet, Pretty, Arrow …)
+has a frame around the whole and is buffered.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ class Heading(Enum):
     CSV_TWO = 4
     BINARY_NAMES = 5
     BINARY_NAMES_AND_TYPES = 6
+    ARROW_SCHEMA = 7
 
 
 _LINES: Final = {
@@ -36,6 +38,7 @@ _STREAMING: Final[dict[str, Heading]] = {
     "ndjson": Heading.NONE,
     "jsonstringseachrow": Heading.NONE,
     "msgpack": Heading.NONE,
+    "arrowstream": Heading.ARROW_SCHEMA,
     "lineasstring": Heading.NONE,
     "csv": Heading.NONE,
     "csvwithnames": Heading.CSV_ONE,
@@ -49,7 +52,11 @@ _STREAMING: Final[dict[str, Heading]] = {
 }  # fmt: skip
 
 # A result with one of these has something before the first or after the last row that pieces would lose or repeat.
-WHOLE_ONLY_WORDS: Final = frozenset({b"TOTALS", b"EXTREMES", b"OUTPUT_FORMAT_JSON_ARRAY_OF_ROWS"})
+WHOLE_ONLY_WORDS: Final = frozenset({
+    b"TOTALS", b"EXTREMES", b"OUTPUT_FORMAT_JSON_ARRAY_OF_ROWS", b"OUTPUT_FORMAT_ARROW_LOW_CARDINALITY_AS_DICTIONARY",
+})  # fmt: skip
+
+_ARROW_END_BYTES: Final = 8  # a message without metadata
 
 _TEXT_TYPES: Final = {
     "json": "application/json; charset=UTF-8",
@@ -86,6 +93,11 @@ def content_type(name: str) -> str:
     return _TEXT_TYPES.get(name.lower(), "text/plain; charset=UTF-8")
 
 
+def ending_length(heading: Heading) -> int:
+    """How many bytes at the end of each piece belong to the last one only."""
+    return _ARROW_END_BYTES if heading is Heading.ARROW_SCHEMA else 0
+
+
 def heading_length(heading: Heading, piece: bytes) -> int:
     """How many bytes of `piece` are its heading."""
     if heading is Heading.NONE:
@@ -120,6 +132,11 @@ def _binary(piece: bytes, strings_per_column: int) -> int:
     return position
 
 
+def _arrow_schema(piece: bytes, _: int) -> int:
+    """The first message of a stream: a mark of four bytes, the length of its metadata, the metadata; it has no body."""
+    return 8 + int.from_bytes(piece[4:8], "little")
+
+
 def _varint(piece: bytes, position: int) -> tuple[int, int]:
     value = shift = 0
     while True:
@@ -138,4 +155,5 @@ _MEASURES: Final[dict[Heading, tuple[Callable[[bytes, int], int], int]]] = {
     Heading.CSV_TWO: (_csv_lines, 2),
     Heading.BINARY_NAMES: (_binary, 1),
     Heading.BINARY_NAMES_AND_TYPES: (_binary, 2),
+    Heading.ARROW_SCHEMA: (_arrow_schema, 1),
 }

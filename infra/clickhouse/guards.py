@@ -7,17 +7,17 @@
     SYSTEM SHUTDOWN  the engine signals the whole process group, whoever else is in it
     writes by GET    a link must not change data
 
-Who may read which table is not decided here: there is one user.
+What the engine merely cannot do is told in `absent`. Who may read which table is not decided here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final
 
+from infra.clickhouse import absent
 from infra.clickhouse.errors import ClickHouseError
-from infra.clickhouse.lexer import Kind, Token, tokens
+from infra.clickhouse.lexer import Token, tokens
 from infra.clickhouse.statement import Statement, StatementKind
 
 STREAM_ENGINES: Final = frozenset({
@@ -42,6 +42,7 @@ def refuse(statement: Statement, *, method: str = "POST") -> None:
         _refuse_shutdown(found)
     if statement.verb in _DEFINING:
         _refuse_stream_engine(found)
+    absent.refuse(found)
 
 
 def _refuse_several(found: list[Token]) -> None:
@@ -74,22 +75,10 @@ def _refuse_shutdown(found: list[Token]) -> None:
 
 
 def _refuse_stream_engine(found: list[Token]) -> None:
-    for name in _engines(found):
+    for name in absent.engines(found):
         if name.lower() in STREAM_ENGINES:
             message = (
                 f"Engine {name} is refused by the embedded engine: it would store the table's definition, fail, and "
                 "never open this data folder again. Consume the stream outside and insert, or use a real server"
             )
             raise ClickHouseError(344, "SUPPORT_IS_DISABLED", message, status=400)
-
-
-def _engines(found: list[Token]) -> Iterable[str]:
-    """Names behind the bare keyword ENGINE, with or without `=`, before the query of a view begins."""
-    for index, token in enumerate(found):
-        if token.depth == 0 and token.upper in (b"SELECT", b"WITH"):
-            return
-        if token.depth or token.upper != b"ENGINE":
-            continue
-        after = [t for t in found[index + 1 : index + 3] if t.text != b"="]
-        if after and after[0].kind in (Kind.WORD, Kind.QUOTED):
-            yield after[0].name

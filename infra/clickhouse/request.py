@@ -31,6 +31,7 @@ _PARAM_PREFIX: Final = "param_"
 _EXTERNAL_SUFFIXES: Final = ("_structure", "_types", "_format")
 _SETTING_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _MAX_SESSION_SECONDS: Final = 3600.0
+_MIN_PROGRESS_SECONDS: Final = 0.05  # each report is a query of its own on the engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,16 @@ class Request:
         return SessionRequest(
             identity, _session_seconds(self.values), self.flag("session_check"), self.flag("close_session")
         )
+
+    @property
+    def progress_seconds(self) -> float | None:
+        """Pause between progress headers; None for a client that wants none."""
+        if not self.flag("send_progress_in_http_headers"):
+            return None
+        text = self.values.get("http_headers_progress_interval_ms", "100")
+        if not text.isdigit():
+            raise ClickHouseError(27, "CANNOT_PARSE_INPUT_ASSERTION_FAILED", f"Not a number of milliseconds: '{text}'")
+        return max(_MIN_PROGRESS_SECONDS, int(text) / 1000)
 
     @property
     def content_codings(self) -> tuple[str, ...]:

@@ -55,15 +55,21 @@ def _not_empty(rows: Iterator[bytes]) -> Iterator[bytes]:
 def stream(link: Link, statement: Statement, output: Output, *, heading: Heading, answer: Answer) -> None:
     sql = statement.head
     rows = 0
+    ending = b""
+    ending_bytes = formats.ending_length(heading)
     pieces = link.stream(sql, form=output.form)
     try:
         for piece in pieces:
             again = formats.heading_length(heading, piece.data) if rows else 0
+            end = len(piece.data) - ending_bytes
+            ending = piece.data[end:]
             rows += piece.counts.result_rows
             answer.count(replace(piece.counts, result_rows=rows))
-            answer.write(memoryview(piece.data)[again:].tobytes() if again else piece.data)
+            answer.write(memoryview(piece.data)[again:end].tobytes() if again or ending_bytes else piece.data)
     finally:
         _close(pieces)
+    if ending:
+        answer.write(ending)
     if not rows and heading is not Heading.NONE:
         # The engine gives no piece at all for no rows, but the heading is due.
         answer.write(link.query(sql, form=output.form).data)

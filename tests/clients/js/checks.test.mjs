@@ -88,6 +88,15 @@ test('progress in the answer', async () => {
   assert.ok(kinds.has('row') && kinds.has('progress'), [...kinds].join())
 })
 
+test('progress in headers while a statement runs', async () => {
+  const result = await client.command({
+    query: `INSERT INTO ${table} SELECT 1000 + number, toString(sleepEachRow(0.001)) FROM numbers(1500) SETTINGS max_block_size = 50`,
+    clickhouse_settings: { send_progress_in_http_headers: 1, http_headers_progress_interval_ms: '110', wait_end_of_query: 1 } })
+  const progress = result.response_headers['x-clickhouse-progress']
+  assert.ok(progress, 'no progress header')
+  assert.equal(result.summary.written_rows, '1500')
+})
+
 test('errors carry code and name', async () => {
   await assert.rejects(client.query({ query: 'SELECT * FROM no_such_table' }), (error) => {
     assert.ok(error instanceof ClickHouseError)

@@ -28,6 +28,7 @@ def code_of(sql: str, *, method: str = "POST") -> int:
         "CREATE OR REPLACE TABLE k (a Int8) -- ENGINE = Memory\n ENGINE\n=\nNATS",
         "CREATE TABLE k AS other ENGINE = S3Queue('x', 'CSV')",
         "CREATE TABLE IF NOT EXISTS db.k ON CLUSTER c (a Int8) ENGINE = AzureQueue()",
+        "CREATE TABLE k (a Int8) ENGINE = ReplicatedMergeTree ENGINE = Kafka",
         "CREATE MATERIALIZED VIEW v (a Int8) ENGINE = FileLog('/x', 'CSV') AS SELECT 1",
         "CREATE DATABASE d ENGINE = MaterializedPostgreSQL('h', 'd', 'u', 'p')",
         "/* x */ CREATE TABLE k (engine String) ENGINE = KAFKA()",
@@ -54,6 +55,45 @@ def test_stream_engines_are_refused(sql: str) -> None:
     ],
 )
 def test_what_only_looks_like_it_is_not(sql: str) -> None:
+    assert code_of(sql) == 0
+
+
+@pytest.mark.parametrize(
+    ("sql", "code"),
+    [
+        ("CREATE USER u", 497),
+        ("create or replace table t (a Int8) engine = ReplicatedMergeTree('/x', 'r') order by a", 225),
+        ("SHOW ROW POLICIES ON t", 497),
+        ("ALTER SETTINGS PROFILE p", 497),
+        ("GRANT SELECT ON *.* TO u", 497),
+        ("SET DEFAULT ROLE r TO u", 497),
+        ("CREATE TABLE t (a Int8) ENGINE = `ReplicatedSummingMergeTree` ORDER BY a", 225),
+        ("CREATE DATABASE d ENGINE = Replicated('/x', 's', 'r')", 225),
+        ("CREATE TABLE t (a Int8) ENGINE = KeeperMap('/x') PRIMARY KEY a", 225),
+        ("CREATE TABLE t ON CLUSTER c (a Int8) ENGINE = Memory", 701),
+        ("ALTER TABLE t ON/**/CLUSTER `c` DELETE WHERE 1", 701),
+        ("CREATE TABLE t (a Int8) ENGINE = Distributed('c', 'd', 't')", 701),
+        ("SYSTEM START LISTEN HTTP", 344),
+    ],
+)
+def test_what_the_engine_lacks_is_told(sql: str, code: int) -> None:
+    assert code_of(sql) == code
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DROP TABLE user",
+        "CREATE TABLE role (quota UInt8, on_cluster UInt8) ENGINE = Memory",
+        "SHOW CREATE TABLE t",
+        "SHOW GRANTS",
+        "SET max_threads = 1",
+        "SELECT * FROM a JOIN b ON cluster = name",
+        "CREATE VIEW v AS SELECT * FROM a JOIN b ON (a.x = b.x) WHERE engine = 'ReplicatedMergeTree'",
+        "INSERT INTO t SELECT engine Replicated FROM system.tables",
+    ],
+)
+def test_names_are_no_features(sql: str) -> None:
     assert code_of(sql) == 0
 
 

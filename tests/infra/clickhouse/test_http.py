@@ -8,6 +8,7 @@ import json
 import time
 from urllib.parse import quote
 
+import pyarrow.ipc
 import pytest
 
 from tests.infra.clickhouse.front import PASSWORD, Front
@@ -182,6 +183,15 @@ def test_pieces_make_the_same_whole(front: Front, form: str) -> None:
     assert back.status == 200, back.text
     total = str(sum(range(150_000)))
     assert front.rows("SELECT count(), sum(n), sum(toUInt64(s)) FROM back") == [["150000", total, total]]
+
+
+def test_an_arrow_stream_ends_once(front: Front) -> None:
+    query = "SELECT number AS n, toLowCardinality('x') AS l FROM numbers(150000) FORMAT ArrowStream"
+    for as_dictionary in (0, 1):
+        body = front.post(query, output_format_arrow_low_cardinality_as_dictionary=as_dictionary).body
+        with pyarrow.ipc.open_stream(body) as reader:
+            assert reader.read_all().num_rows == 150_000
+        assert body.count(b"\xff\xff\xff\xff\x00\x00\x00\x00") == 1
 
 
 @pytest.mark.parametrize("form", ["CSVWithNames", "RowBinaryWithNamesAndTypes", "JSONEachRow", "Native", "TSV"])

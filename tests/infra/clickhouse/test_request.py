@@ -108,6 +108,7 @@ def test_quoting_survives_quotes_and_backslashes() -> None:
         (Heading.CSV_TWO, b'"a"\n"Int8"\n1\n', 11),
         (Heading.BINARY_NAMES, b"\x02\x01a\x02bcREST", 6),
         (Heading.BINARY_NAMES_AND_TYPES, b"\x01\x01a\x04Int8REST", 8),
+        (Heading.ARROW_SCHEMA, b"\xff\xff\xff\xff\x02\x00\x00\x00mmREST", 10),
     ],
 )
 def test_where_a_heading_ends(heading: Heading, piece: bytes, length: int) -> None:
