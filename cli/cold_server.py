@@ -6,16 +6,13 @@ The collector has its own (`collector.server`), which waits for requests in flig
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import socket
-from collections.abc import Callable, Generator
-from functools import partial
+from collections.abc import Callable
 
-import uvicorn
 import uvloop
 
-from collector.connection import Connection
+from collector.http_server import Server, threadsafe
 from core.errors import ConfigError, PortInUseError
 from core.lifecycle import Lifecycle
 from core.listener import listen_on
@@ -55,44 +52,16 @@ def serve(app: object, *, listener: socket.socket, lifecycle: Lifecycle, on_read
     lifecycle.stopped()
 
 
-def _call_threadsafe(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-    loop.call_soon_threadsafe(callback)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn with our signal handling, and with a moment at which it is ready."""
-
-    def __init__(self, config: uvicorn.Config, *, on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._on_ready()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-    def stop(self) -> None:
-        self.should_exit = True
-
-
 async def _serve(app: object, *, listener: socket.socket, lifecycle: Lifecycle, on_ready: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
-    config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        http=Connection,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=_GRACE_S,
-    )
-    server = _Server(config, on_ready=on_ready)
+    server = Server(app, grace_s=_GRACE_S)
     # Draining begins on a thread of its own.
-    lifecycle.on_drain(partial(_call_threadsafe, loop, server.stop))
+    lifecycle.on_drain(threadsafe(loop, server.stop))
+    announced = loop.create_task(_announce(server, on_ready))
     await server.serve(sockets=[listener])
+    announced.cancel()
+
+
+async def _announce(server: Server, on_ready: Callable[[], None]) -> None:
+    await server.listening.wait()
+    on_ready()

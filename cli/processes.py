@@ -13,8 +13,16 @@ from core.settings import Settings
 
 @click.command()
 def collector() -> None:
-    """Run a collector: HTTP in, raw topic out. SIGTERM drains it."""
+    """Run a collector: HTTP in, raw topic out. SIGTERM drains it.
+
+    With SLUICE_COLLECTOR_WORKERS, that many processes on one port, started again when one ends.
+    """
     settings = _named_on_the_wire()
+    if settings.collector_workers > 1 and not settings.collector_worker_id:
+        from cli.collectors import supervise
+
+        supervise(settings)
+        return
     from collector.server import run
 
     run(settings)

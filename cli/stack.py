@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import msgspec
 import urllib3
 
-from cli import endpoints
+from cli import collectors, endpoints
 from cli.endpoints import Endpoints
 from core.settings import Settings
 from infra import documents, ports, state, topics
@@ -31,8 +31,7 @@ _NEEDED_MIB = 300
 # What child processes take over of our environment besides the settings: the rest is the user's shell's.
 _INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TZ", "XDG_CACHE_HOME", "VIRTUAL_ENV")
 _ENGINE_GRACE_S = 20.0
-# Longer than the collector waits for its last requests.
-_FLOW_GRACE_S = 45.0
+_FLOW_GRACE_S = collectors.GRACE_S
 
 OnStep = Callable[[str], None]
 
@@ -101,7 +100,9 @@ def running(
         migrate.apply(settings)
         on_step("starting sink, streams and collector")
         # The consumers come first, so that the first event finds them; they go last, so that the last one does too.
-        doors = [_flow(role, role, settings) for role in (["collector", "registry"] if registry else ["collector"])]
+        doors = collectors.specs(settings, env=_inherited())
+        if registry:
+            doors.append(_flow("registry", "registry", settings))
         groups = [_sinks(settings, workers), _streams(settings, workers), doors]
         flow_supervisor = stack.enter_context(Supervisor(groups, on_event=on_event))
         found = _endpoints(settings, identity, registry=registry)
@@ -248,7 +249,7 @@ def _endpoints(settings: Settings, identity: Identity, *, registry: bool) -> End
         clickhouse_url=settings.clickhouse_url,
         clickhouse_user=settings.clickhouse_user,
         clickhouse_password=settings.clickhouse_password,
-        collector_url=f"http://{settings.collector_host}:{settings.collector_port}",
+        collector_url=f"{'https' if settings.collector_tls_certificate_file else 'http'}://{settings.collector_host}:{settings.collector_port}",
         bootstrap_key=settings.bootstrap_key or identity.bootstrap_key,
         bootstrap_tenant=settings.bootstrap_tenant,
         registry_url=ours,

@@ -17,6 +17,7 @@ from collector.key_table import KeyTable
 from collector.keys import Keys
 from collector.problems import MethodError, NotFoundError, RequestError
 from collector.publisher import Publisher
+from collector.scrape import Scrape
 from core.clock import Clock, SystemClock
 from core.ids import IdSource, RandomIds
 from core.lifecycle import Lifecycle
@@ -57,7 +58,7 @@ def create_app(
     cold = Starlette(
         routes=[
             Route("/", _about),
-            *health.routes(publisher=publisher, lifecycle=lifecycle or Lifecycle("collector")),
+            *health.routes(publisher=publisher, lifecycle=lifecycle or Lifecycle("collector"), scrape=Scrape(settings)),
         ],
         exception_handlers={
             HTTPException: _http_error,

@@ -22,7 +22,6 @@ from typing import Any
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from collector import problems
@@ -63,27 +62,23 @@ class Waiting:
 
 
 class Connection(asyncio.Protocol):
-    """`waiting` is shared by all connections; without it this one counts alone."""
+    """`state` and `waiting` are shared by all connections of a server."""
 
     def __init__(
         self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],  # noqa: ARG002 (uvicorn's lifespan state, which nothing here has)
-        _loop: asyncio.AbstractEventLoop | None = None,
+        app: Any,
+        state: ServerState,
         *,
-        bounds: Bounds | None = None,
-        waiting: Waiting | None = None,
+        loop: asyncio.AbstractEventLoop,
+        bounds: Bounds,
+        waiting: Waiting,
     ) -> None:
-        if not config.loaded:
-            config.load()
         self.due = NEVER
-        self._app: Any = config.loaded_app
-        self._scheme = "https" if config.is_ssl else "http"
-        self._loop = _loop or asyncio.get_running_loop()
-        self._state = server_state
-        self._bounds = bounds or Bounds()
-        self._waiting = waiting or Waiting()
+        self._app = app
+        self._loop = loop
+        self._state = state
+        self._bounds = bounds
+        self._waiting = waiting
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
         # The exchange that is answered now, what waits behind it, and why nothing more is read after those.
@@ -108,6 +103,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's is wider
         self._transport = transport
+        self._scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
         self._server = _address(transport.get_extra_info("sockname"))
         self._client = _address(transport.get_extra_info("peername"))
         connections: set[Any] = self._state.connections

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from collector.publisher import Publisher
+from collector.scrape import Scrape
 from core.lifecycle import Lifecycle
 
 NO_STORE = {"cache-control": "no-store"}
 
 
-def routes(*, publisher: Publisher, lifecycle: Lifecycle) -> list[Route]:
+def routes(*, publisher: Publisher, lifecycle: Lifecycle, scrape: Scrape) -> list[Route]:
     async def live(_: Request) -> Response:
         return JSONResponse({"status": "live"}, headers=NO_STORE)
 
@@ -24,6 +25,6 @@ def routes(*, publisher: Publisher, lifecycle: Lifecycle) -> list[Route]:
         return JSONResponse({"status": "ready"}, headers=NO_STORE)
 
     async def metrics(_: Request) -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        return Response(scrape.text(), media_type=CONTENT_TYPE_LATEST)
 
     return [Route("/health/live", live), Route("/health/ready", ready), Route("/metrics", metrics)]

@@ -7,19 +7,18 @@ Stop: 1. readiness says 503; 2. no new connections; 3. requests in flight are an
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
+import resource
 import socket
-from collections.abc import Callable, Generator
-from functools import partial
+from contextlib import suppress
 
-import uvicorn
 import uvloop
 
-from collector import bounds
+from collector import bounds, tls
 from collector.app import create_app
-from collector.connection import Connection, Waiting
+from collector.http_server import BACKLOG, Server, threadsafe
 from collector.kafka import FLUSH_TIMEOUT_S, KafkaPublisher
+from collector.scrape import Scrape
 from core import failpoints
 from core.errors import ConfigError, PortInUseError
 from core.lifecycle import Lifecycle
@@ -29,9 +28,6 @@ from core.settings import Settings
 
 log = get_logger(__name__)
 
-# uvicorn's own default; how many connections may wait for the loop.
-BACKLOG = 2048
-
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then drain and return.
@@ -40,10 +36,11 @@ def run(settings: Settings) -> None:
         PortInUseError: something else listens on the port.
         ConfigError: no Kafka is named, or the address is none of this machine.
     """
-    configure(process="collector", level=settings.log_level, form=settings.log_format)
+    configure(process=_name(settings), level=settings.log_level, form=settings.log_format)
     failpoints.arm(settings.failpoint, state_dir=settings.state_dir)
-    lifecycle = Lifecycle("collector", drain_grace_s=_requests_end_s(settings) + FLUSH_TIMEOUT_S + 2)
-    listener = _bind(settings.collector_host, settings.collector_port)
+    _allow_descriptors()
+    lifecycle = Lifecycle(_name(settings), drain_grace_s=_requests_end_s(settings) + FLUSH_TIMEOUT_S + 2)
+    listener = _bind(settings.collector_host, settings.collector_port, shared=settings.collector_workers > 1)
     lifecycle.install_signal_handlers()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -53,67 +50,47 @@ def run(settings: Settings) -> None:
     lifecycle.stopped()
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handling, which would end the process the way the signal does by default."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-    def stop(self) -> None:
-        self.should_exit = True
-
-
 async def _serve(settings: Settings, *, listener: socket.socket, lifecycle: Lifecycle) -> None:
     loop = asyncio.get_running_loop()
     publisher = KafkaPublisher(settings)
-    server = _Server(_config(settings, publisher=publisher, lifecycle=lifecycle))
+    server = Server(
+        create_app(settings, publisher=publisher, lifecycle=lifecycle),
+        bounds=bounds.of(settings),
+        grace_s=_requests_end_s(settings),
+        tls=tls.context(settings),
+    )
     # Draining begins on a thread of its own.
-    lifecycle.on_drain(partial(_call_threadsafe, loop, server.stop))
+    lifecycle.on_drain(threadsafe(loop, server.stop))
     publisher.start()
-    announce = asyncio.create_task(_announce(publisher, server, lifecycle))
+    tasks = [
+        asyncio.create_task(_announce(publisher, server, lifecycle)),
+        asyncio.create_task(Scrape(settings).run()),
+    ]
     host, port = listener.getsockname()[:2]
     log.info("collector.listening", host=host, port=port)
     try:
         await server.serve(sockets=[listener])
     finally:
-        announce.cancel()
+        for task in tasks:
+            task.cancel()
         await publisher.close()
 
 
-async def _announce(publisher: KafkaPublisher, server: _Server, lifecycle: Lifecycle) -> None:
+async def _announce(publisher: KafkaPublisher, server: Server, lifecycle: Lifecycle) -> None:
     await publisher.wait_seen()
     await server.listening.wait()
     lifecycle.ready()
 
 
-def _call_threadsafe(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-    loop.call_soon_threadsafe(callback)
+def _name(settings: Settings) -> str:
+    return f"collector-{settings.collector_worker_id}" if settings.collector_workers > 1 else "collector"
 
 
-def _config(settings: Settings, *, publisher: KafkaPublisher, lifecycle: Lifecycle) -> uvicorn.Config:
-    return uvicorn.Config(
-        create_app(settings, publisher=publisher, lifecycle=lifecycle),
-        http=partial(Connection, bounds=bounds.of(settings), waiting=Waiting()),  # type: ignore[arg-type]  # a class
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="warning",  # its start and stop are told by ours
-        access_log=False,
-        server_header=False,
-        date_header=False,  # the connection writes its own
-        proxy_headers=False,
-        backlog=BACKLOG,
-        timeout_graceful_shutdown=_requests_end_s(settings),
-    )
+def _allow_descriptors() -> None:
+    """As many open files as the system lets us have: the usual soft limit is below what connections may be."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _requests_end_s(settings: Settings) -> int:
@@ -121,9 +98,9 @@ def _requests_end_s(settings: Settings) -> int:
     return int(bounds.Bounds().body_s + settings.collector_ack_timeout_ms / 1000) + 1
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
     try:
-        return listen_on(host, port, backlog=BACKLOG)
+        return listen_on(host, port, backlog=BACKLOG, shared=shared)
     except socket.gaierror as error:
         raise ConfigError(f"SLUICE_COLLECTOR_HOST names {host!r}, which is no address: {error}") from error
     except OSError as error:

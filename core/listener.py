@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 
 
-def listen_on(host: str, port: int, *, backlog: int) -> socket.socket:
-    """Port 0 takes a free one.
+def listen_on(host: str, port: int, *, backlog: int, shared: bool = False) -> socket.socket:
+    """Port 0 takes a free one. Processes that all ask for it `shared` listen on one port, and the kernel deals
+    connections out to them.
 
     Raises:
         socket.gaierror: `host` is no address.
@@ -16,6 +17,8 @@ def listen_on(host: str, port: int, *, backlog: int) -> socket.socket:
     listener = socket.socket(family, kind, proto)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
         listener.listen(backlog)
     except OSError:

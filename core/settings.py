@@ -118,6 +118,15 @@ class Settings:
     # Collector
     collector_host: str = _setting("127.0.0.1", help="Address the collector listens on.")
     collector_port: int = _setting(0, help="Port of the collector; 0 picks a free one and keeps it.", minimum=0)
+    collector_workers: int = _setting(1, help="Collector processes on one port.", minimum=1, maximum=256)
+    collector_worker_id: str = _setting(
+        "", help="Which of several collector processes this is; set by whoever starts them."
+    )
+    collector_tls_certificate_file: str = _setting(
+        "", help="PEM file of the collector's certificate and its chain; empty serves plain HTTP."
+    )
+    collector_tls_key_file: str = _setting("", help="PEM file of that certificate's key.")
+    collector_tls_key_password: str = _setting("", secret=True, help="Password of that key.")
     collector_url: str = _setting(
         "", help="Collector that clients such as `sluice import` send to; empty: the local one."
     )

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
-import uvicorn
 import uvloop
 
 from collector.app import create_app
 from collector.bounds import Bounds
-from collector.connection import Connection, Waiting
+from collector.connection import Waiting
+from collector.http_server import Server
 from collector.memory import MemoryPublisher
 from core.settings import Settings
 
@@ -27,7 +27,7 @@ class Served:
     address: tuple[str, int]
     publisher: MemoryPublisher
     waiting: Waiting
-    server: uvicorn.Server
+    server: Server
 
     def connect(self) -> socket.socket:
         return socket.create_connection(self.address, timeout=PATIENCE_S)
@@ -40,12 +40,9 @@ class Served:
 
 
 @contextmanager
-def serve(settings: Settings, *, bounds: Bounds) -> Iterator[Served]:
-    publisher, waiting = MemoryPublisher(), Waiting()
-    app = create_app(settings, publisher=publisher)
-    http = partial(Connection, bounds=bounds, waiting=waiting)
-    config = uvicorn.Config(app, http=http, ws="none", lifespan="off", log_config=None)  # type: ignore[arg-type]
-    server = uvicorn.Server(config)
+def serve(settings: Settings, *, bounds: Bounds, tls: ssl.SSLContext | None = None) -> Iterator[Served]:
+    publisher = MemoryPublisher()
+    server = Server(create_app(settings, publisher=publisher), bounds=bounds, grace_s=5, tls=tls)
     listener = socket.create_server(("127.0.0.1", 0))
 
     def run() -> None:
@@ -55,7 +52,7 @@ def serve(settings: Settings, *, bounds: Bounds) -> Iterator[Served]:
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        yield Served(listener.getsockname(), publisher, waiting, server)
+        yield Served(listener.getsockname(), publisher, server.waiting, server)
     finally:
         server.should_exit = True
         thread.join()
