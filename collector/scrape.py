@@ -43,6 +43,7 @@ class Scrape:
 
     def __init__(self, settings: Settings) -> None:
         self._worker = settings.collector_worker_id if settings.collector_workers > 1 else ""
+        self._workers = {str(number) for number in range(settings.collector_workers)}
         self._folder = settings.state_dir / "collector" / "metrics"
 
     def text(self) -> bytes:
@@ -80,12 +81,12 @@ class Scrape:
 
     def _others(self) -> Iterator[tuple[str, list[_Family]]]:
         oldest = time.time() - STALE_S
-        for path in self._folder.glob("*.json"):
-            if path.stem == self._worker:
-                continue
+        # By name: a listing can miss a file that is being replaced.
+        for worker in self._workers - {self._worker}:
+            path = self._folder / f"{worker}.json"
             with suppress(OSError, msgspec.DecodeError):  # being replaced, or another version's
                 if path.stat().st_mtime > oldest:
-                    yield path.stem, _decode(path.read_bytes())
+                    yield worker, _decode(path.read_bytes())
 
 
 class _Fixed(Collector):
