@@ -1,45 +1,114 @@
-"""Curated records → the body of one insert: an Avro object container (Avro 1.12, "Object Container Files").
+"""Records of one of our Avro topics → the body of one insert: an Avro object container (Avro 1.12, "Object Container
+Files").
 
-The records' Avro bytes are passed through; only the framing is cut off. A record of an older version of `event` (on the
-topic already when this release came) gets the defaults of the fields it lacks behind it: newer versions only append
-fields, so that is a record of the newest. What little the sink must know of a record, its raw offset, is read from its
-first bytes.
+The records' Avro bytes are passed through; only the framing is cut off, and behind comes what the record does not say
+itself: the generation, where it stood in its topic and, for some, when its raw record arrived. A record of an older
+version of the subject (on the topic already when this release came) gets the defaults of the fields it lacks: newer
+versions only append fields, so that is a record of the newest.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from functools import cache
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import fastavro
 import msgspec
 
 from core.errors import ConfigError, InputError
 from schemas import framing
-from schemas.codegen.encoder import varint
+from schemas.codegen.varints import for_bytes, varint
 from schemas.registry import Schema, bundled
+from sinks.row import Row
 
-_VERSIONS = [bundled().get("event", version) for version in bundled().versions("event")]
-_NEWEST = _VERSIONS[-1]
-# Columns of the table that a record fills; the others have defaults made from these.
-COLUMNS = tuple(field["name"] for field in _NEWEST.source["fields"])
-# Behind them, where a block is not of the live generation 0.
-GENERATION_COLUMNS = ("generation", "run")
-_OF_A_GENERATION = ({"name": "generation", "type": "long"}, {"name": "run", "type": "string"})
 # A constant is as good as a random one here: the reader only checks that blocks end with it.
 _SYNC = b"sluice-block-end"
 # Records in one container block; the reader holds a container block in memory at once.
 _BLOCK_RECORDS = 10_000
+_GENERATION = {"name": "generation", "type": "long"}
+_RUN = {"name": "run", "type": "string"}
+_PARTITION = {"name": "kafka_partition", "type": "int"}
+_OFFSET = {"name": "kafka_offset", "type": "long"}
+_ARRIVAL = {"name": "arrival_at", "type": {"type": "long", "logicalType": "timestamp-millis"}}
 
 
-class Row(NamedTuple):
-    """One curated record. `arrival_ms` is the raw record's append time, which the curated record carries."""
+class Container:
+    """Makes containers of the records of `subject`, one of our own.
 
-    offset: int
-    arrival_ms: int
-    value: bytes
+    With `arrival`, the record's timestamp becomes the column `arrival_at`. `without` are fields that are no columns.
+    """
+
+    def __init__(self, subject: str, *, arrival: bool = False, without: frozenset[str] = frozenset()) -> None:
+        self._subject = subject
+        self._arrival = arrival
+        versions = [bundled().get(subject, version) for version in bundled().versions(subject)]
+        newest = versions[-1].source
+        self._suffix_of = {schema.version: suffix(schema, versions[-1]) for schema in versions}
+        self._pieces = for_bytes()
+        live = [*newest["fields"], *([_ARRIVAL] if arrival else []), _GENERATION, _PARTITION, _OFFSET]
+        self._live = _header(newest | {"fields": live})
+        self.columns = tuple(field["name"] for field in live if field["name"] not in without)
+        restated = [*newest["fields"], _GENERATION, _RUN]
+        self._restated = _header(newest | {"fields": restated})
+        self.restated_columns = tuple(field["name"] for field in restated)
+
+    def __call__(self, partition: int, rows: Sequence[Row], generation: int) -> bytes:
+        """Container of `rows` of one partition of the topic, for the columns `columns`.
+
+        Raises:
+            InputError: a record was written with a schema that is no version of the subject in this release.
+        """
+        more = varint(generation) + varint(partition)
+        # Of an offset the low 13 bits are looked up, and the rest, which thousands of neighbours share.
+        low, high = self._pieces["LOW"], self._pieces["HIGH"]
+        after = self._suffixes(b"" if self._arrival else more)
+
+        def pieces(block: Sequence[Row]) -> list[bytes]:
+            if self._arrival:
+                return [
+                    _rest(r)
+                    + after[_frame(r)]
+                    + varint(r.arrival_ms)
+                    + more
+                    + low[r.offset & 8191]
+                    + high[r.offset >> 13]
+                    for r in block
+                ]
+            return [_rest(r) + after[_frame(r)] + low[r.offset & 8191] + high[r.offset >> 13] for r in block]
+
+        return self._container(self._live, rows, pieces)
+
+    def restated(self, rows: Sequence[Row], *, generation: int, run: str) -> bytes:
+        """Container of `rows` that `run` restates, for the columns `restated_columns`. They stand in no topic.
+
+        Raises:
+            InputError: as above.
+        """
+        name = run.encode()
+        after = self._suffixes(varint(generation) + varint(len(name)) + name)
+        return self._container(self._restated, rows, lambda block: [_rest(r) + after[_frame(r)] for r in block])
+
+    def _suffixes(self, more: bytes) -> dict[bytes, bytes]:
+        """What comes behind a record, by the frame before it."""
+        frames = framing.frames(self._subject)
+        return {frame: self._suffix_of[schema.version] + more for frame, schema in frames.items()}
+
+    def _container(self, header: bytes, rows: Sequence[Row], pieces: Callable[[Sequence[Row]], list[bytes]]) -> bytes:
+        parts = [header]
+        for start in range(0, len(rows), _BLOCK_RECORDS):
+            block = rows[start : start + _BLOCK_RECORDS]
+            try:
+                body = b"".join(pieces(block))
+            except KeyError:
+                raise self._strange(block) from None
+            parts += [varint(len(block)), varint(len(body)), body, _SYNC]
+        return b"".join(parts)
+
+    def _strange(self, rows: Sequence[Row]) -> InputError:
+        frames = framing.frames(self._subject)
+        first = next(row for row in rows if _frame(row) not in frames)
+        return InputError(f"the record at offset {first.offset} is of no version of `{self._subject}` of this release")
 
 
 def suffix(old: Schema, new: Schema) -> bytes:
@@ -63,68 +132,17 @@ def _form(field: dict[str, Any]) -> tuple[str, Any]:
     return field["name"], field["type"]
 
 
-_SUFFIX_OF = {schema.version: suffix(schema, _NEWEST) for schema in _VERSIONS}
-
-
-@cache
-def _suffixes() -> dict[bytes, bytes]:
-    # Not before the process knows what an external registry calls the schemas.
-    return {frame: _SUFFIX_OF[schema.version] for frame, schema in framing.frames("event").items()}
-
-
-def _header(*, restated: bool) -> bytes:
-    source = dict(_NEWEST.source)
-    if restated:
-        source["fields"] = [*source["fields"], *_OF_A_GENERATION]
-    schema = msgspec.json.encode(source)
-    entries = ((b"avro.schema", schema), (b"avro.codec", b"null"))
+def _header(source: dict[str, Any]) -> bytes:
+    entries = ((b"avro.schema", msgspec.json.encode(source)), (b"avro.codec", b"null"))
     body = b"".join(varint(len(k)) + k + varint(len(v)) + v for k, v in entries)
     return b"Obj\x01" + varint(len(entries)) + body + varint(0) + _SYNC
 
 
-_HEADER = _header(restated=False)
-_HEADER_OF_A_GENERATION = _header(restated=True)
+def _frame(row: Row) -> bytes:
+    value = row.value or b""
+    return value[: framing.body_at(value)]
 
 
-def container(rows: Sequence[Row], *, generation: int = 0, run: str = "") -> bytes:
-    """Avro object container of `rows`, with columns `generation` and `run` unless both are at their defaults.
-
-    Raises:
-        InputError: a record was written with a schema that is no version of `event` in this release.
-    """
-    suffixes = _suffixes()
-    if in_generation := bool(generation or run):
-        name = run.encode()
-        more = varint(generation) + varint(len(name)) + name
-        suffixes = {frame: suffix + more for frame, suffix in suffixes.items()}
-    parts = [_HEADER_OF_A_GENERATION if in_generation else _HEADER]
-    for start in range(0, len(rows), _BLOCK_RECORDS):
-        block = rows[start : start + _BLOCK_RECORDS]
-        try:
-            body = b"".join([_body(row.value, suffixes) for row in block])
-        except KeyError:
-            strange = next(row for row in block if row.value[: framing.body_at(row.value)] not in suffixes)
-            raise InputError(f"curated offset {strange.offset} is of no version of `event` in this release") from None
-        parts += [varint(len(block)), varint(len(body)), body, _SYNC]
-    return b"".join(parts)
-
-
-def _body(value: bytes, suffixes: dict[bytes, bytes]) -> bytes:
-    at = framing.body_at(value)
-    return value[at:] + suffixes[value[:at]]
-
-
-def raw_offset(row: Row) -> int:
-    """Raw offset of a curated record: the second field of its Avro body."""
-    at = framing.body_at(row.value)
-    while row.value[at] & 128:  # the partition
-        at += 1
-    at += 1
-    shift = value = 0
-    while True:
-        byte = row.value[at]
-        value |= (byte & 127) << shift
-        if not byte & 128:
-            return (value >> 1) ^ -(value & 1)
-        at += 1
-        shift += 7
+def _rest(row: Row) -> bytes:
+    value = row.value or b""
+    return value[framing.body_at(value) :]

@@ -1,4 +1,4 @@
-"""Rows of one curated partition: waiting, and the block in hand. Decides when a block is due; sends nothing."""
+"""Rows of one partition of a topic: waiting, and the block in hand. Decides when a block is due; sends nothing."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from core.errors import InvariantError
-from sinks.block import Row, raw_offset
 from sinks.plan import Plan
+from sinks.row import Row
 from sinks.writer import Block
 
 _DAY_MS = 86_400_000
 # The engine forms one block of an insert only below 256 MB and 1,048,449 rows.
-MAX_BLOCK_BYTES = 64 * 1024 * 1024
+MAX_BLOCK_BYTES = 32 * 1024 * 1024
+# Rows that wait beyond this are not asked for yet: as much as goes out while the next block is gathered, and a row.
+MAX_WAITING_BYTES = 2 * MAX_BLOCK_BYTES
+_MAX_WAITING_BLOCKS = 2
 
 
 @dataclass(slots=True)
@@ -20,28 +23,30 @@ class PartitionBuffer:
     """`next_offset` is where the partition continues once everything in hand is stored.
 
     `pending` is a plan found at assignment: its exact records are due first, and may already have been sent.
-    `stored_up_to` is the raw offset up to which the tables are known to hold everything, when the group's own offset
-    was lost; rows up to it are skipped.
     """
 
+    topic: str
     number: int
     next_offset: int
     pending: Plan | None = None
-    stored_up_to: int | None = None
     waiting: deque[Row] = field(default_factory=deque)
+    waiting_bytes: int = 0
     waiting_since: float = 0.0
     block: Block | None = None
     retry_at: float = 0.0
     committed: bool = True  # whether `next_offset` is what the group has committed
 
     def add(self, row: Row, *, now: float) -> None:
-        if self.stored_up_to is not None and raw_offset(row) <= self.stored_up_to:
-            self.next_offset = row.offset + 1
-            self.committed = False
-            return
         if not self.waiting:
             self.waiting_since = now
         self.waiting.append(row)
+        self.waiting_bytes += row.size
+
+    def full(self, *, max_rows: int) -> bool:
+        """Whether no more rows should come. Never before a pending plan has all of its own."""
+        if self.pending is not None:
+            return False
+        return len(self.waiting) >= max_rows * _MAX_WAITING_BLOCKS or self.waiting_bytes >= MAX_WAITING_BYTES
 
     def due(self, *, now: float, max_rows: int, linger_s: float) -> bool:
         if self.pending is not None:
@@ -56,7 +61,7 @@ class PartitionBuffer:
         size = 0
         day = self.waiting[0].arrival_ms // _DAY_MS
         while self.waiting and len(rows) < max_rows and self.waiting[0].arrival_ms // _DAY_MS == day:
-            size += len(self.waiting[0].value)
+            size += self.waiting[0].size
             if rows and size > MAX_BLOCK_BYTES:
                 break
             rows.append(self.waiting.popleft())
@@ -75,6 +80,7 @@ class PartitionBuffer:
         """The next block, its plan not committed yet unless it was pending."""
         resumed = self.pending
         rows = self.take(max_rows=max_rows)
+        self.waiting_bytes -= sum(row.size for row in rows)
         plan = resumed or Plan(rows[0].offset, rows[-1].offset, len(rows))
         self.pending = None
         return Block(self.number, rows, plan, uncertain=resumed is not None)
@@ -82,4 +88,5 @@ class PartitionBuffer:
     def give_back(self, block: Block) -> None:
         """Put the rows of a block that was never sent back in front."""
         self.waiting.extendleft(reversed(block.rows))
+        self.waiting_bytes += sum(row.size for row in block.rows)
         self.pending = block.plan if block.uncertain else None

@@ -9,19 +9,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from core.errors import InvariantError
+from core.errors import InvariantError, StateError
 
 _NUMBER = "(0|[1-9][0-9]{0,18})"
-_NUMBERS = ";".join([_NUMBER] * 4)
-_FORM = re.compile(f"v1;{_NUMBERS}|v2;{_NUMBERS};([1-9][0-9]{{0,9}})")
+_FORM = re.compile(";".join(["v3", *[_NUMBER] * 5]))
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Records `first`..`last` (offsets of the curated partition, `rows` of them) in attempt number `attempt`.
+    """Records `first`..`last` (offsets of the topic's partition, `rows` of them) in attempt number `attempt`.
 
     The attempt counts up only when the rows of an earlier one are proven to be missing: its token may then be dead.
-    `generation` is that of the rows. Generation 0 is written in the form that releases without generations wrote.
+    `generation` is that of the rows.
     """
 
     first: int
@@ -36,8 +35,7 @@ class Plan:
             raise InvariantError(f"not a plan: {self}")
 
     def __str__(self) -> str:
-        numbers = f"{self.first};{self.last};{self.rows};{self.attempt}"
-        return f"v2;{numbers};{self.generation}" if self.generation else f"v1;{numbers}"
+        return f"v3;{self.first};{self.last};{self.rows};{self.attempt};{self.generation}"
 
     @classmethod
     def parse(cls, metadata: str | None) -> Plan | None:
@@ -45,15 +43,21 @@ class Plan:
 
         Raises:
             InvariantError: metadata that no sink of ours wrote.
+            StateError: it is of an earlier release, whose rows do not say where their records stood.
         """
         if not metadata:
             return None
+        if metadata.startswith(("v1;", "v2;")):
+            raise StateError(
+                f"a sink of an earlier release was stopped with the plan {metadata} in doubt",
+                hint="Run that release once more until its sink is idle, then this one.",
+            )
         found = _FORM.fullmatch(metadata)
         if found is None:
             raise InvariantError(
                 f"commit metadata {metadata!r} is no plan", hint="Was the group used by another program?"
             )
-        return cls(*(int(number) for number in found.groups() if number is not None))
+        return cls(*map(int, found.groups()))
 
     def next_attempt(self) -> Plan:
         return replace(self, attempt=self.attempt + 1)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sinks.clickhouse import ClickHouse
-from sinks.rollups import DAY, Rollup, discover
+from sinks.rollups import Rollup, discover
+from sinks.tables import DAY
 
 _STATE = re.compile(r"(?P<simple>Simple)?AggregateFunction\((?P<function>\w+)")
 # Differences named of one rollup and day: enough to see what is wrong, bounded where everything is.

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from core.log import get_logger
 from sinks.clickhouse import ClickHouse
+from sinks.tables import DAY, events
 
 log = get_logger(__name__)
 
@@ -25,8 +26,6 @@ _LOOKS = 10
 _BETWEEN_LOOKS_S = 0.2
 
 Bounds = dict[str, str | int]
-DAY = "arrival_day = {day:Date} AND generation = {generation:UInt32}"
-BLOCK = f"{DAY} AND raw_partition = {{partition:UInt32}} AND raw_offset BETWEEN {{first:UInt64}} AND {{last:UInt64}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ class RollupHealer:
 
     def _heal(self, rollup: Rollup, bounds: Bounds, token: str) -> bool:
         day = {"day": bounds["day"], "generation": bounds["generation"]}
-        of_block = self._server.scalar(self._sum(rollup, f"({rollup.select_from(BLOCK)})"), **bounds)
+        of_block = self._server.scalar(self._sum(rollup, f"({rollup.select_from(events().of_block)})"), **bounds)
         short = 0
         seen = 0
         for _ in range(_LOOKS):
@@ -101,7 +100,7 @@ class RollupHealer:
     def _complete(self, rollup: Rollup, bounds: Bounds, token: str) -> None:
         log.warning("sink.rollup_completed", table=rollup.target, **bounds)
         self._server.execute(
-            f"INSERT INTO {rollup.target} {rollup.select_from(BLOCK)} "
+            f"INSERT INTO {rollup.target} {rollup.select_from(events().of_block)} "
             f"SETTINGS insert_deduplication_token = '{token}:{rollup.target}'",
             **bounds,
         )

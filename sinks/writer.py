@@ -1,4 +1,4 @@
-"""Insert and verify one block, so that each of its rows is stored exactly once in the base and in every rollup.
+"""Insert and verify one block, so that each of its rows is stored exactly once in its table and in every rollup.
 
 The plan is committed before this is called. Then, in this order:
 
@@ -23,20 +23,13 @@ from core.errors import InvariantError, UnavailableError
 from core.failpoints import hit
 from core.log import get_logger
 from core.metrics import counter, histogram
-from sinks.block import COLUMNS, GENERATION_COLUMNS, Row, container, raw_offset
 from sinks.clickhouse import ClickHouse, ServerError
 from sinks.plan import Plan, Source
-from sinks.rollups import BLOCK, Bounds
+from sinks.rollups import Bounds
+from sinks.row import Row
+from sinks.tables import Table
 
 log = get_logger(__name__)
-
-_TABLE = "events_log"
-
-
-def insert_statement(*, in_generation: bool) -> str:
-    """The insert of a `container`; `in_generation` says whether it was made with a generation or run."""
-    return f"INSERT INTO {_TABLE} ({', '.join((*COLUMNS, *(GENERATION_COLUMNS if in_generation else ())))}) FORMAT Avro"
-
 
 # Pinned: a repeat that forms other blocks is another insert to the engine, whatever its token says. One block, so that
 # a bad last row stores nothing instead of a prefix.
@@ -70,17 +63,21 @@ class Block:
 
 
 class Writer:
-    """Writes blocks of one source. `commit_plan(partition, plan)` must return only when the plan is committed."""
+    """Writes blocks of one source into `table`. `commit_plan(partition, plan)` must return only when the plan is
+    committed. `heal_rollups` is called for tables that views hang on.
+    """
 
     def __init__(
         self,
         server: ClickHouse,
+        table: Table,
         source: Source,
         *,
         commit_plan: Callable[[int, Plan], None],
         heal_rollups: Callable[[Bounds, str], object],
     ) -> None:
         self._server = server
+        self._table = table
         self._source = source
         self._commit_plan = commit_plan
         self._heal_rollups = heal_rollups
@@ -112,7 +109,8 @@ class Writer:
             self._commit_plan(block.partition, plan)
             block.plan = plan
             self._insert(block, missing)
-        self._heal_rollups(self._bounds(block), self._token(block))
+        if self._table.has_views:
+            self._heal_rollups(self._bounds(block), self._token(block))
         hit("sink.after_verify")
 
     def _to_repeat(self, block: Block) -> Sequence[Row]:
@@ -129,16 +127,15 @@ class Writer:
         return missing if len(missing) == len(block.rows) else ()
 
     def _token(self, block: Block) -> str:
-        return self._source.token(block.partition, block.plan, _TABLE)
+        return self._source.token(block.partition, block.plan, self._table.name)
 
     def _insert(self, block: Block, rows: Sequence[Row]) -> None:
         settings = INSERT_SETTINGS | {"insert_deduplication_token": self._token(block)}
         again, started = block.uncertain, time.monotonic()
         block.uncertain, block.sent = True, rows
         try:
-            generation = block.plan.generation
-            statement = insert_statement(in_generation=generation > 0)
-            self._server.insert(statement, container(rows, generation=generation), settings=settings)
+            body = self._table.body(block.partition, rows, block.plan.generation)
+            self._server.insert(self._table.insert, body, settings=settings)
         except ServerError as error:
             if not error.retryable:
                 raise
@@ -151,26 +148,26 @@ class Writer:
             counter("sluice_sink_retries_total").labels("uncertain").inc()
 
     def _missing(self, block: Block) -> list[Row]:
-        """Rows of the block that the base does not hold."""
+        """Rows of the block that the table does not hold."""
         bounds = self._bounds(block)
-        # The condition is a constant of ours; values are bound by the server.
-        stored = self._server.scalar(f"SELECT count() FROM {_TABLE} WHERE {BLOCK}", **bounds)  # noqa: S608
+        # Names and conditions are constants of ours; values are bound by the server.
+        found = f"FROM {self._table.name} WHERE {self._table.of_block}"
+        stored = self._server.scalar(f"SELECT count() {found}", **bounds)
         if stored > len(block.rows):
             raise InvariantError(
-                f"partition {block.partition}, plan {block.plan}: "
+                f"{self._table.name}: partition {block.partition}, plan {block.plan}: "
                 f"{stored} rows are stored where {len(block.rows)} were sent"
             )
         if stored == len(block.rows):
             return []
-        have_sql = f"SELECT raw_offset FROM {_TABLE} WHERE {BLOCK}"  # noqa: S608
-        have = {offset for (offset,) in self._server.rows(have_sql, **bounds)}
-        return [row for row in block.rows if raw_offset(row) not in have]
+        have = {offset for (offset,) in self._server.rows(f"SELECT {self._table.offset_column} {found}", **bounds)}
+        return [row for row in block.rows if row.offset not in have]
 
     def _bounds(self, block: Block) -> Bounds:
         return {
             "day": block.arrival_day,
             "generation": block.plan.generation,
             "partition": block.partition,
-            "first": raw_offset(block.rows[0]),
-            "last": raw_offset(block.rows[-1]),
+            "first": block.plan.first,
+            "last": block.plan.last,
         }

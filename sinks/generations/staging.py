@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from core.errors import InvariantError
 from core.failpoints import hit
 from core.log import get_logger
-from sinks.block import Row, container
 from sinks.clickhouse import ClickHouse, Parameter, UncertainError
 from sinks.generations.record import Claim, Phase, Record
 from sinks.recount import differences
-from sinks.rollups import DAY
-from sinks.writer import INSERT_SETTINGS, insert_statement
+from sinks.row import Row
+from sinks.tables import DAY, restated
+from sinks.writer import INSERT_SETTINGS
 
 log = get_logger(__name__)
 
@@ -77,8 +77,8 @@ class Stage:
             UnavailableError: the server is away. The generation is in doubt: begin the run again.
             ServerError: the server refuses the rows.
         """
-        body = container(rows, generation=self.generation, run=self._claim.run)
-        self._send(insert_statement(in_generation=True), body, "rows")
+        statement, body = restated(rows, generation=self.generation, run=self._claim.run)
+        self._send(statement, body, "rows")
 
     def carry(self, where: str = "1", /, *, progress: Progress | None = None, **parameters: Parameter) -> int:
         """Copy what is not replaced from the generations that stand still; returns the number of rows.

@@ -39,7 +39,8 @@ def stored(client: Any) -> Any:
             "gift_wrap": True,
         },
     }
-    events = [common | page, common | {"event_type": "identity"}, common | order]
+    broken = page | {"properties": {"status": "no"}}
+    events = [common | page, common | {"event_type": "identity"}, common | order, common | broken]
     status, _ = client.send({"historical": True, "events": events})
     assert status == 200
     deadline = time.monotonic() + 20

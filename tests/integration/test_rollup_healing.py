@@ -12,10 +12,11 @@ import pytest
 from schemas.codegen.encoder import compile_encoder
 from schemas.registry import bundled
 from sinks import migrate
-from sinks.block import Row
 from sinks.clickhouse import ClickHouse
 from sinks.plan import Plan, Source
 from sinks.rollups import RollupHealer, discover
+from sinks.row import Row
+from sinks.tables import events
 from sinks.writer import Block, Writer
 from tests.oracle.judge import ROLLUPS
 
@@ -54,6 +55,7 @@ def _writer(server: ClickHouse) -> Writer:
     healer = RollupHealer(server, sleep=lambda _: None)
     return Writer(
         server,
+        events(),
         Source("cluster", "topic"),
         commit_plan=lambda _partition, _plan: None,
         heal_rollups=lambda bounds, token: healer.heal(bounds, token=token),

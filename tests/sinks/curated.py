@@ -6,7 +6,7 @@ from typing import Any
 
 from schemas.codegen.encoder import compile_encoder
 from schemas.registry import bundled
-from sinks.block import Row
+from sinks.row import Row
 
 DAY_MS = 86_400_000
 NOON_MS = 19_675 * DAY_MS + DAY_MS // 2  # 2023-11-14

@@ -7,12 +7,13 @@ from typing import Any
 
 from core.settings import Settings
 from sinks import migrate
-from sinks.block import Row
 from sinks.clickhouse import ClickHouse
 from sinks.generations.record import live_generation
 from sinks.generations.restatement import Restatement
 from sinks.generations.staging import Stage
 from sinks.plan import Plan, Source
+from sinks.row import Row
+from sinks.tables import events
 from sinks.writer import Block, Writer
 from tests.sinks.curated import DAY_MS, NOON_MS, row
 
@@ -54,7 +55,11 @@ def store(server: ClickHouse, rows: list[Row], *, partition: int = 0) -> None:
     block = Block(partition, rows, Plan(rows[0].offset, rows[-1].offset, len(rows)), uncertain=False)
     block.plan = block.plan.in_generation(live_generation(server, block.arrival_day))
     writer = Writer(
-        server, Source("c", "t"), commit_plan=lambda _partition, _plan: None, heal_rollups=lambda _bounds, _token: None
+        server,
+        events(),
+        Source("c", "t"),
+        commit_plan=lambda _partition, _plan: None,
+        heal_rollups=lambda _bounds, _token: None,
     )
     writer.write(block)
 

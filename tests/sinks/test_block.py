@@ -17,7 +17,8 @@ from schemas import framing
 from schemas.codegen.encoder import compile_encoder
 from schemas.registry import Schema, bundled
 from sinks import block
-from sinks.block import COLUMNS, Row, container, raw_offset, suffix
+from sinks.block import Container, suffix
+from sinks.row import Row
 from tests.sinks.curated import row, rows
 
 VERSIONS = [bundled().get("event", version) for version in bundled().versions("event")]
@@ -54,16 +55,62 @@ def read(data: bytes) -> list[dict[str, Any]]:
     return found
 
 
-@given(records())
-def test_a_container_is_read_back(written: list[tuple[int, tuple[Any, ...]]]) -> None:
-    sent = [Row(i, 0, ENCODE[version](*record)) for i, (version, record) in enumerate(written)]
+EVENTS = Container("event")
+COORDINATES = ("generation", "kafka_partition", "kafka_offset")
+
+
+@given(records(), st.integers(0, 2**31 - 1), st.lists(LONG, min_size=8, max_size=8, unique=True).map(sorted))
+def test_a_container_is_read_back(
+    written: list[tuple[int, tuple[Any, ...]]], partition: int, offsets: list[int]
+) -> None:
+    sent = [Row(o, 0, ENCODE[version](*record)) for o, (version, record) in zip(offsets, written, strict=False)]
     defaults = tuple(field.get("default") for field in NEWEST.source["fields"])
-    expected = [record + defaults[len(record) :] for _, record in written]
-    assert read(container(sent)) == [dict(zip(COLUMNS, record, strict=True)) for record in expected]
+    expected = [
+        (*record, *defaults[len(record) :], 2, partition, o) for o, (_, record) in zip(offsets, written, strict=False)
+    ]
+    assert read(EVENTS(partition, sent, 2)) == [dict(zip(EVENTS.columns, each, strict=True)) for each in expected]
 
 
-def test_the_columns_are_the_newest_schemas_fields() -> None:
-    assert list(COLUMNS) == [field["name"] for field in NEWEST.source["fields"]]
+def test_the_columns_are_the_newest_schemas_fields_and_where_the_record_stood() -> None:
+    assert list(EVENTS.columns) == [*(field["name"] for field in NEWEST.source["fields"]), *COORDINATES]
+
+
+@given(st.integers(-1, 253402300799999), LONG, st.text(max_size=10))
+def test_a_record_that_does_not_tell_when_it_arrived_is_told(arrival_ms: int, offset: int, action: str) -> None:
+    schema = bundled().latest("audit")
+    record = {
+        "id": "",
+        "at": 7,
+        "action": action,
+        "actor": "a",
+        "tenant": "",
+        "subject": "",
+        "network": "",
+        "detail": {},
+    }
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, schema.parsed, record)
+    form = Container("audit", arrival=True)
+    assert read(form(3, [Row(offset, arrival_ms, framing.prefix(schema.id) + out.getvalue())], 5)) == [
+        record | {"arrival_at": arrival_ms, "generation": 5, "kafka_partition": 3, "kafka_offset": offset}
+    ]
+    assert form.columns == (*record, "arrival_at", *COORDINATES)
+
+
+def test_fields_that_are_no_columns_stay_in_the_data() -> None:
+    form = Container("outcome", arrival=True, without=frozenset({"ids"}))
+    assert "ids" not in form.columns
+    outcome = {"raw_partition": 1, "first": 2, "last": 3, "runs": [], "ids": b"x" * 16, "contracts": {"page_view:1": 2}}
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, bundled().get("outcome", 1).parsed, outcome)
+    (found,) = read(form(1, [Row(5, 6, framing.prefix(5) + out.getvalue())], 0))
+    assert found == outcome | {
+        "arrival_at": 6,
+        "generation": 0,
+        "firsts": [],
+        "kafka_partition": 1,
+        "kafka_offset": 5,
+    }
 
 
 def test_a_version_that_only_appends_has_a_suffix() -> None:
@@ -98,7 +145,7 @@ def test_a_version_that_does_more_is_refused(new: Schema) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 9_999, 10_000, 10_001, 20_001])
 def test_container_blocks_end_where_they_say(count: int) -> None:
-    data = container(rows(0, count))
+    data = EVENTS(0, rows(0, count), 0)
     assert [record["raw_offset"] for record in read(data)] == [offset * 10 for offset in range(count)]
     sizes = [b.num_records for b in fastavro.block_reader(io.BytesIO(data))]
     assert sum(sizes) == count
@@ -107,23 +154,11 @@ def test_container_blocks_end_where_they_say(count: int) -> None:
 
 def test_bytes_are_passed_through() -> None:
     one = row(1, properties='{"a": "é"}')
-    assert one.value[framing.ID_PREFIX_BYTES :] in container([one])
+    assert one.value is not None
+    assert one.value[framing.ID_PREFIX_BYTES :] in EVENTS(0, [one], 0)
 
 
-def test_a_record_of_another_schema_is_refused() -> None:
-    stranger = Row(7, 0, framing.prefix(99) + row(7).value[framing.ID_PREFIX_BYTES :])
-    with pytest.raises(InputError, match="curated offset 7"):
-        container([row(6), stranger])
-
-
-# Of the fields that later versions append.
-_BLANK = [0, "", *[""] * 4, False, *[""] * 10, False]
-
-
-@given(INT, LONG)
-def test_the_raw_offset_is_found(partition: int, offset: int) -> None:
-    record = row(0, raw=offset, partition=0)
-    assert raw_offset(record) == offset
-    for schema in VERSIONS:
-        values_ = [partition, offset, 1, 1, 1, "t", "e", 1, *[""] * 12, *_BLANK[: len(schema.source["fields"]) - 20]]
-        assert raw_offset(Row(0, 0, ENCODE[schema.version](*values_))) == offset
+@pytest.mark.parametrize("value", [framing.prefix(99) + b"x", b"", None, b"\0\0"])
+def test_a_record_of_another_schema_is_refused(value: bytes | None) -> None:
+    with pytest.raises(InputError, match="offset 7"):
+        EVENTS(2, [row(6), Row(7, 0, value)], 0)

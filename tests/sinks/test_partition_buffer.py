@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from core.errors import InvariantError
-from sinks.block import Row
-from sinks.partition import MAX_BLOCK_BYTES, PartitionBuffer
+from sinks.partition import MAX_BLOCK_BYTES, MAX_WAITING_BYTES, PartitionBuffer
 from sinks.plan import Plan
+from sinks.row import Row
 from sinks.writer import Block
 from tests.sinks.curated import DAY_MS, NOON_MS, row, rows
 
@@ -17,8 +17,8 @@ from tests.sinks.curated import DAY_MS, NOON_MS, row, rows
 class BufferAgainstLog(RuleBasedStateMachine):
     """Rows come with gaps in their offsets and over days; every row leaves once, in order, in the block planned."""
 
-    @initialize(planned=st.none() | st.integers(1, 5), stored=st.none() | st.integers(0, 60))
-    def start(self, planned: int | None, stored: int | None) -> None:
+    @initialize(planned=st.none() | st.integers(1, 5))
+    def start(self, planned: int | None) -> None:
         self.log: list[Row] = []
         self.taken: list[Row] = []
         self.now = 0.0
@@ -26,12 +26,11 @@ class BufferAgainstLog(RuleBasedStateMachine):
         self.day = 0
         self.block: Block | None = None
         self.planned: Plan | None = None
-        self.stored_up_to = None if stored is None or planned is not None else 1_000 + stored * 10
         if planned is not None:
             # The plan names the first records that will come: gaps of one, for its offsets must be known.
             self.planned = Plan(101, 100 + planned, planned, 2)
         self.gap_free = planned or 0
-        self.buffer = PartitionBuffer(0, 100, pending=self.planned, stored_up_to=self.stored_up_to)
+        self.buffer = PartitionBuffer("t", 0, 100, pending=self.planned)
 
     @rule(gap=st.integers(1, 3), days=st.sampled_from([0, 0, 0, 0, 1]), later=st.floats(0, 1))
     def add(self, gap: int, days: int, later: float) -> None:
@@ -42,11 +41,7 @@ class BufferAgainstLog(RuleBasedStateMachine):
         self.now += later
         new = row(self.offset, arrival_ms=NOON_MS + self.day * DAY_MS)
         self.buffer.add(new, now=self.now)
-        if self.stored_up_to is not None and self.offset * 10 <= self.stored_up_to:
-            assert self.buffer.next_offset == self.offset + 1
-            assert not self.buffer.committed
-        else:
-            self.log.append(new)
+        self.log.append(new)
 
     @precondition(lambda self: self.block is None)
     @rule(max_rows=st.integers(1, 4))
@@ -96,13 +91,14 @@ class BufferAgainstLog(RuleBasedStateMachine):
     def nothing_is_lost(self) -> None:
         in_hand = list(self.block.rows) if self.block else []
         assert [*self.taken, *in_hand, *self.buffer.waiting] == self.log
+        assert self.buffer.waiting_bytes == sum(row.size for row in self.buffer.waiting)
 
 
 TestBufferAgainstLog = BufferAgainstLog.TestCase
 
 
 def test_a_block_is_due_when_full_or_old() -> None:
-    buffer = PartitionBuffer(0, 0)
+    buffer = PartitionBuffer("t", 0, 0)
     assert not buffer.due(now=100, max_rows=1, linger_s=0)
     buffer.add(row(0), now=10)
     buffer.add(row(1), now=11)
@@ -112,7 +108,7 @@ def test_a_block_is_due_when_full_or_old() -> None:
 
 
 def test_a_pending_plan_waits_for_all_of_its_records_whatever_the_time() -> None:
-    buffer = PartitionBuffer(0, 0, pending=Plan(0, 2, 3))
+    buffer = PartitionBuffer("t", 0, 0, pending=Plan(0, 2, 3))
     for record in rows(0, 2):
         buffer.add(record, now=0)
     assert not buffer.due(now=10_000, max_rows=1, linger_s=0)
@@ -129,7 +125,7 @@ def test_a_pending_plan_waits_for_all_of_its_records_whatever_the_time() -> None
 
 def test_a_planned_block_may_cross_midnight() -> None:
     """It was written so: other rows under its token would be dropped without a word."""
-    buffer = PartitionBuffer(0, 0, pending=Plan(0, 1, 2))
+    buffer = PartitionBuffer("t", 0, 0, pending=Plan(0, 1, 2))
     buffer.add(row(0), now=0)
     buffer.add(row(1, arrival_ms=NOON_MS + DAY_MS), now=0)
     assert len(buffer.plan_block(max_rows=10).rows) == 2
@@ -137,7 +133,7 @@ def test_a_planned_block_may_cross_midnight() -> None:
 
 @pytest.mark.parametrize("plan", [Plan(1, 2, 2), Plan(0, 2, 2), Plan(0, 9, 2)])
 def test_a_plan_for_other_records_is_refused(plan: Plan) -> None:
-    buffer = PartitionBuffer(4, 0, pending=plan)
+    buffer = PartitionBuffer("t", 4, 0, pending=plan)
     for record in rows(0, 2):
         buffer.add(record, now=0)
     with pytest.raises(InvariantError, match="other records"):
@@ -145,7 +141,7 @@ def test_a_plan_for_other_records_is_refused(plan: Plan) -> None:
 
 
 def test_a_block_is_bounded_in_bytes() -> None:
-    buffer = PartitionBuffer(0, 0)
+    buffer = PartitionBuffer("t", 0, 0)
     big = row(0, properties="x" * (MAX_BLOCK_BYTES // 3))
     for offset in range(5):
         buffer.add(Row(offset, big.arrival_ms, big.value), now=0)
@@ -153,15 +149,25 @@ def test_a_block_is_bounded_in_bytes() -> None:
 
 
 def test_one_row_larger_than_a_block_still_goes() -> None:
-    buffer = PartitionBuffer(0, 0)
+    buffer = PartitionBuffer("t", 0, 0)
     buffer.add(Row(0, NOON_MS, b"x" * (MAX_BLOCK_BYTES + 1)), now=0)
     buffer.add(row(1), now=0)
     assert [r.offset for r in buffer.take(max_rows=100)] == [0]
 
 
-def test_what_is_stored_already_is_skipped() -> None:
-    buffer = PartitionBuffer(0, 0, stored_up_to=10)
-    for record in rows(0, 3):  # raw offsets 0, 10, 20
+def test_rows_wait_within_bounds_of_number_and_bytes() -> None:
+    buffer = PartitionBuffer("t", 0, 0)
+    for record in rows(0, 3):
         buffer.add(record, now=0)
-    assert [r.offset for r in buffer.waiting] == [2]
-    assert (buffer.next_offset, buffer.committed) == (2, False)
+    assert buffer.full(max_rows=1)
+    assert not buffer.full(max_rows=2)
+    buffer.add(Row(4, NOON_MS, b"x" * MAX_WAITING_BYTES), now=0)
+    assert buffer.full(max_rows=1_000)
+
+
+def test_a_partition_with_a_plan_pending_is_never_full() -> None:
+    """It would wait for rows that it does not let in: the plan may be of times with larger blocks."""
+    buffer = PartitionBuffer("t", 0, 0, pending=Plan(0, 9, 10))
+    for record in rows(0, 9):
+        buffer.add(record, now=0)
+    assert not buffer.full(max_rows=1)

@@ -13,9 +13,9 @@ import pytest
 from core.settings import Settings
 from schemas.codegen.views import view_sql
 from sinks import migrate
-from sinks.block import container
 from sinks.clickhouse import ClickHouse
-from sinks.writer import INSERT_SETTINGS, insert_statement
+from sinks.tables import events
+from sinks.writer import INSERT_SETTINGS
 from tests.sinks.curated import row
 
 FIELDS: list[dict[str, Any]] = [
@@ -247,7 +247,7 @@ def test_rows_that_came_the_usual_way_are_there(warehouse: Warehouse) -> None:
         row(1, written_as=1, properties='{"order_id": "old", "total": "1.50"}', event_id="e1", **about),
         row(2, properties='{"order_id": "new"}', extra='{"odd": "x"}', stable_version=1, event_id="e2", **about),
     ]
-    warehouse.server.insert(insert_statement(in_generation=False), container(sent), settings=INSERT_SETTINGS)
+    warehouse.server.insert(events().insert, events().body(0, sent, 0), settings=INSERT_SETTINGS)
     assert warehouse.column("order_id") == ["old", "new"]
     assert warehouse.column("total") == ["1.5", "12.34"]
     assert warehouse.column("extra") == ["", '{"odd": "x"}']

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from core.errors import InvariantError, UnavailableError
 from schemas.registry import bundled
-from sinks.block import COLUMNS, Row
 from sinks.clickhouse import ServerError, UncertainError
 from sinks.plan import Plan, Source
 from sinks.rollups import Bounds
+from sinks.row import Row
+from sinks.tables import events
 from sinks.writer import _MAX_ATTEMPTS, Block, Writer
 from tests.sinks.curated import rows
 
@@ -37,15 +38,15 @@ class FakeClickHouse:
     """The table, its log of tokens, and the fate of the inserts to come."""
 
     fates: list[str] = field(default_factory=list)
-    table: Counter[int] = field(default_factory=Counter)  # raw offset → rows
+    table: Counter[int] = field(default_factory=Counter)  # offset → rows
     tokens: set[str] = field(default_factory=set)
     inserts: list[tuple[str, list[int]]] = field(default_factory=list)
 
     def insert(self, statement: str, body: bytes, *, settings: dict[str, str]) -> None:
-        assert statement == f"INSERT INTO events_log ({', '.join(COLUMNS)}) FORMAT Avro"
+        assert statement == f"INSERT INTO events_log ({', '.join(events().columns)}) FORMAT Avro"
         assert settings.items() >= PINNED.items()
         token = settings["insert_deduplication_token"]
-        offsets = [record["raw_offset"] for record in fastavro.reader(io.BytesIO(body)) if isinstance(record, dict)]
+        offsets = [record["kafka_offset"] for record in fastavro.reader(io.BytesIO(body)) if isinstance(record, dict)]
         self.inserts.append((token, offsets))
         match self.fates.pop(0) if self.fates else "ok":
             case "ok":
@@ -86,7 +87,7 @@ class FakeClickHouse:
         return len(self._found(bounds))
 
     def rows(self, sql: str, **bounds: str | int) -> list[list[int]]:
-        assert sql.startswith("SELECT raw_offset FROM events_log WHERE ")
+        assert sql.startswith("SELECT kafka_offset FROM events_log WHERE ")
         return [[offset] for offset in self._found(bounds)]
 
 
@@ -103,6 +104,7 @@ class Sink:
     def __post_init__(self) -> None:
         self.writer = Writer(
             self.server,  # type: ignore[arg-type] # a fake
+            events(),
             Source("c", "t"),
             commit_plan=self.commit_plan,
             heal_rollups=lambda bounds, _token: self.healed.append(bounds),
@@ -136,7 +138,7 @@ class Sink:
 
 
 LINES = rows(100, 3)
-ONCE = {row.offset * 10: 1 for row in LINES}
+ONCE = {row.offset: 1 for row in LINES}
 
 
 def test_a_certain_success_needs_one_insert_and_no_count() -> None:
@@ -153,9 +155,7 @@ def test_after_doubt_the_rollups_of_the_blocks_rows_are_looked_at() -> None:
     sink = Sink(FakeClickHouse(), LINES)
     sink.restart()
     assert sink.write()
-    assert sink.healed == [
-        {"day": sink.block.arrival_day, "generation": 0, "partition": 3, "first": 1000, "last": 1020}
-    ]
+    assert sink.healed == [{"day": sink.block.arrival_day, "generation": 0, "partition": 3, "first": 100, "last": 102}]
 
 
 def test_a_later_attempt_found_at_a_restart_is_repeated_only_where_nothing_is_stored() -> None:
@@ -166,7 +166,7 @@ def test_a_later_attempt_found_at_a_restart_is_repeated_only_where_nothing_is_st
     assert sink.server.table == ONCE
     assert [token for token, _ in sink.server.inserts] == ["c:t:3:100:102:events_log:2"]
     part = Sink(FakeClickHouse(), LINES)
-    part.server.table[1000] = 1  # somebody stored a part of it
+    part.server.table[100] = 1  # somebody stored a part of it
     part.committed = Plan(100, 102, 3, attempt=2)
     part.restart()
     assert part.write()
@@ -231,7 +231,7 @@ def test_what_the_server_refuses_is_raised_and_not_repeated() -> None:
     assert not sink.server.table
 
 
-@pytest.mark.parametrize("present", [[1000], [1010], [1000, 1020]])
+@pytest.mark.parametrize("present", [[100], [101], [100, 102]])
 def test_only_what_is_missing_is_added(present: list[int]) -> None:
     server = FakeClickHouse(table=Counter(present), tokens={"c:t:3:100:102:events_log:1"})
     sink = Sink(server, LINES)
@@ -242,7 +242,7 @@ def test_only_what_is_missing_is_added(present: list[int]) -> None:
 
 
 def test_more_rows_than_were_sent_are_an_error() -> None:
-    sink = Sink(FakeClickHouse(table=Counter({1000: 2})), LINES)
+    sink = Sink(FakeClickHouse(table=Counter({100: 2})), LINES)
     sink.restart()
     with pytest.raises(InvariantError, match="5 rows are stored where 3 were sent"):
         sink.write()
@@ -258,9 +258,9 @@ def test_a_server_that_loses_what_it_acknowledges_is_an_error() -> None:
 
 
 def test_other_blocks_rows_are_not_counted() -> None:
-    sink = Sink(FakeClickHouse(["orphan"], table=Counter([990, 1030])), LINES)
+    sink = Sink(FakeClickHouse(["orphan"], table=Counter([99, 103])), LINES)
     sink.write_until_done()
-    assert sink.server.table == ONCE | {990: 1, 1030: 1}
+    assert sink.server.table == ONCE | {99: 1, 103: 1}
 
 
 @given(
@@ -287,10 +287,10 @@ def test_each_row_is_stored_once_whatever_happens(
             sink.restart()
     else:
         raise AssertionError("never done")
-    assert sink.server.table == {row.offset * 10: 1 for row in lines}
+    assert sink.server.table == {row.offset: 1 for row in lines}
 
 
-@given(st.lists(st.sampled_from(FATES), max_size=6), st.sets(st.sampled_from([1000, 1010, 1020])), st.booleans())
+@given(st.lists(st.sampled_from(FATES), max_size=6), st.sets(st.sampled_from([100, 101, 102])), st.booleans())
 @settings(max_examples=300)
 def test_rows_present_in_part_end_exact_or_in_an_error(fates: list[str], present: set[int], logged: bool) -> None:
     tokens = {"c:t:3:100:102:events_log:1"} if logged else set()
