@@ -32,6 +32,8 @@ _COMMANDS = {
     "schemas": ("cli.schemas.group", "schemas", "Contracts of events: list, draft, check, release and try them out."),
     "topics": ("cli.apply", "topics", "Create and configure the topics."),
     "migrate": ("cli.apply", "migrate", "Bring the ClickHouse database up to date."),
+    "rollups": ("cli.rollups.group", "rollups", "Compare rollups with a recount of the base, and make them whole."),
+    "generations": ("cli.generations.group", "generations", "Generations of days, and the runs that made them."),
     "settings": ("cli.settings", "settings_command", "List all settings and their values."),
 }
 

@@ -2,20 +2,30 @@
 
 What a rollup holds and how it is made is read from the server: the target of a materialized view over `events_log`, its
 columns, and the view's own select, which is run over the base rows of one generation of a day.
+
+Rows that come in meanwhile are in the base a moment before they are in a rollup. So a rollup that differs is looked at
+again: it is equal if it once was, and it differs if it still does where nothing came in. Where rows never cease to come
+in the two cannot be told apart; then the day is to be made to stand still (`generations.cut`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from core.errors import UnavailableError
 from sinks.clickhouse import ClickHouse
 from sinks.rollups import Rollup, discover
 from sinks.tables import DAY
 
+_PARTITION = re.compile(r"\('(?P<day>[0-9-]{10})',(?P<generation>[0-9]+)\)")
 _STATE = re.compile(r"(?P<simple>Simple)?AggregateFunction\((?P<function>\w+)")
+_LOOKS = 10
+_SAME_LOOKS = 2
+_BETWEEN_LOOKS_S = 0.25
 # Differences named of one rollup and day: enough to see what is wrong, bounded where everything is.
 _SHOWN = 20
 
@@ -69,10 +79,59 @@ def comparables(server: ClickHouse) -> list[Comparable]:
     return [_comparable(server, rollup) for rollup in discover(server)]
 
 
-def differences(server: ClickHouse, day: str, generation: int) -> Iterator[Difference]:
-    """What the rollups of one generation of a day hold that a recount of its base rows does not, or otherwise."""
-    for each in comparables(server):
-        yield from _differences(server, each, day, generation)
+class MovingError(UnavailableError):
+    """Rows come in faster than they can be compared."""
+
+    code = "moving"
+
+
+def differences(
+    server: ClickHouse, day: str, generation: int, *, sleep: Callable[[float], None] = time.sleep
+) -> list[Difference]:
+    """What the rollups of one generation of a day hold that a recount of its base rows does not, or otherwise.
+
+    At most 20 of each rollup.
+
+    Raises:
+        MovingError: they differ, and rows came in at every look.
+    """
+    return [found for each in comparables(server) for found in _lasting(server, each, day, generation, sleep)]
+
+
+def generations(server: ClickHouse, *, first: str = "", last: str = "") -> list[tuple[str, int]]:
+    """(day, generation) of all that readers see in the base or in a rollup, of the days `first` to `last`, in order."""
+    tables = ["events_log", *(each.table for each in comparables(server))]
+    found = server.rows(
+        "SELECT DISTINCT partition FROM system.parts WHERE active AND database = currentDatabase() "
+        "AND has({tables:Array(String)}, table)",
+        tables=tables,
+    )
+    # A partition is named ('2026-03-01',0).
+    parsed = [_PARTITION.fullmatch(name) for (name,) in found]
+    hidden = {(day, generation) for day, generation in server.rows("SELECT * FROM hidden_generations")}
+    all_ = {(each["day"], int(each["generation"])) for each in parsed if each is not None} - hidden
+    return sorted(each for each in all_ if (not first or each[0] >= first) and (not last or each[0] <= last))
+
+
+def _lasting(
+    server: ClickHouse, each: Comparable, day: str, generation: int, sleep: Callable[[float], None]
+) -> list[Difference]:
+    before: tuple[int, list[Difference]] | None = None
+    same = 0
+    for _ in range(_LOOKS):
+        rows = server.scalar(f"SELECT count() FROM events_log WHERE {DAY}", day=day, generation=generation)  # noqa: S608
+        found = list(_differences(server, each, day, generation))
+        if not found:
+            return []
+        same = same + 1 if (rows, found) == before else 0
+        if same == _SAME_LOOKS:
+            return found
+        before = rows, found
+        sleep(_BETWEEN_LOOKS_S)
+    raise MovingError(
+        f"{each.table} {day} generation {generation} cannot be compared: rows come in all the time",
+        hint="Let live events go on in a generation of their own meanwhile: `sluice rollups verify` does.",
+    )
 
 
 def _differences(server: ClickHouse, each: Comparable, day: str, generation: int) -> Iterator[Difference]:

@@ -4,6 +4,7 @@ A day (the UTC day of arrival) is the union of its visible generations. Each row
 
     record.py       the table `generations`: what is visible, what is live, which run holds a day
     handover.py     live rows go to a new generation, and the old ones stand still
+    cut.py          the same without a run, to look at a day that rows come in to
     staging.py      a hidden generation of a day: carried over, restated, verified
     restatement.py  the run: begin, publish, roll back, drop
     pruning.py      generations that nobody will ask for again leave the disk

@@ -25,6 +25,7 @@ from sinks.plan import Plan
 
 log = get_logger(__name__)
 
+HANDOVER_S = 60.0
 _TIMEOUT_S = 10.0
 _BETWEEN_LOOKS_S = 0.05
 

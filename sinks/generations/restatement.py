@@ -14,14 +14,15 @@ from core.errors import InputError, RefusedError
 from core.failpoints import hit
 from core.log import get_logger
 from sinks.clickhouse import ClickHouse
-from sinks.generations.handover import Plans, wait_for_sinks
+from sinks.generations.handover import HANDOVER_S, Plans, wait_for_sinks
 from sinks.generations.record import Claim, Entry, Phase, Record, State, in_phase
 from sinks.generations.staging import Stage
 
 log = get_logger(__name__)
 
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
-HANDOVER_S = 60.0
+# Nothing is left to do but to publish. A run that was killed at that is in the second.
+_VERIFIED = frozenset({Phase.STAGED, Phase.PUBLISHING})
 
 
 class Restatement:
@@ -51,10 +52,10 @@ class Restatement:
         """
         wanted = sorted(set(days))
         mine = self._mine()
-        if over := [each for each in mine if each.phase not in {Phase.STAGING, Phase.STAGED}]:
+        if over := [each for each in mine if each.phase not in {Phase.STAGING, *_VERIFIED}]:
             raise RefusedError(f"the run {self.run} is {over[0].phase}: a new one needs another name")
         self._refuse_if_held(wanted)
-        kept = {each.day: each for each in mine if each.phase is Phase.STAGED and each.day in wanted}
+        kept = {each.day: each for each in mine if each.phase in _VERIFIED and each.day in wanted}
         opened = self._open([day for day in wanted if day not in kept])
         hit("generations.after_claim")
         curated = wait_for_sinks(plans, timeout_s=handover_s)
@@ -73,7 +74,7 @@ class Restatement:
         mine = self._mine()
         if mine and all(each.phase is Phase.PUBLISHED for each in mine):
             return mine
-        unfit = [each for each in mine if each.phase not in {Phase.STAGED, Phase.PUBLISHING}]
+        unfit = [each for each in mine if each.phase not in _VERIFIED]
         if unfit or not mine:
             what = f"{unfit[0].day} is {unfit[0].phase}" if unfit else "it has no day"
             raise RefusedError(f"the run {self.run} cannot be published: {what}", hint="Every day must be verified.")

@@ -60,7 +60,7 @@ class Stage:
         self.generation = claim.generation
         self.replaces = claim.replaces
         self.tail = claim.tail
-        self.verified = claim.phase is Phase.STAGED
+        self.verified = claim.phase in {Phase.STAGED, Phase.PUBLISHING}
 
     def replace(self, coordinates: Sequence[tuple[int, int]]) -> None:
         """Leave the rows of these (raw partition, raw offset) out when the day is carried over."""

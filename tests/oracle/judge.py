@@ -66,6 +66,48 @@ ROLLUPS = {
             "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
         ),
     ),
+    "events_hourly": (
+        "SELECT toString(hour), event, name, sum(events) FROM events_hourly GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        (
+            "SELECT formatDateTime(occurred_at, '%F %H:00:00'), event, name, count() FROM events "
+            "GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        ),
+    ),
+    "page_views_hourly": (
+        "SELECT toString(hour), tenant, views, visitors, sessions FROM page_views_hourly ORDER BY 1, 2",
+        (
+            "SELECT formatDateTime(occurred_at, '%F %H:00:00'), tenant, count(), uniqExact(visitor_id), "
+            "uniqExact(session_id) FROM events WHERE event_type = 'page_view' GROUP BY 1, 2 ORDER BY 1, 2"
+        ),
+    ),
+    "devices_daily": (
+        (
+            "SELECT toString(day), ua_device, ua_os, ua_browser, sum(views) FROM devices_daily "
+            "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
+        ),
+        (
+            "SELECT toString(toDate(occurred_at)), ua_device, ua_os, ua_browser, count() FROM events "
+            "WHERE event_type = 'page_view' GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
+        ),
+    ),
+    "countries_daily": (
+        "SELECT toString(day), geo_country, sum(views) FROM countries_daily GROUP BY 1, 2 ORDER BY 1, 2",
+        (
+            "SELECT toString(toDate(occurred_at)), geo_country, count() FROM events "
+            "WHERE event_type = 'page_view' GROUP BY 1, 2 ORDER BY 1, 2"
+        ),
+    ),
+    "sessions": (
+        (
+            "SELECT tenant, session_id, toString(started_at), toString(ended_at), events, views, entry_path, exit_path "
+            "FROM sessions ORDER BY 1, 2"
+        ),
+        (
+            "WITH arraySort(groupArrayIf((occurred_at, raw_partition, raw_offset, path), event_type = 'page_view')) "
+            "AS pages SELECT tenant, session_id, toString(min(occurred_at)), toString(max(occurred_at)), count(), "
+            "length(pages), pages[1].4, pages[-1].4 FROM events WHERE session_id != '' GROUP BY 1, 2 ORDER BY 1, 2"
+        ),
+    ),
 }
 _FRESH_TIMEOUT_S = 30.0
 

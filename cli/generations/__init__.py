@@ -1,0 +1,1 @@
+"""`sluice generations`: which generations of which days readers see, and the runs that made them."""

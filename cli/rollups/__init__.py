@@ -1,0 +1,1 @@
+"""`sluice rollups`: compare the rollups with a recount of the base, and make them whole."""
