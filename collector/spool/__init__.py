@@ -1,0 +1,10 @@
+"""The local spool: what was accepted while Kafka did not take it, fsynced, until it does.
+
+    frames.py       one record as bytes: marker, CRC32C, length, body; how a scan goes on behind damage
+    disk.py         the calls that durability hangs on, so that tests can make them fail
+    segments.py     one file of frames: its name, what was committed of it, reading it
+    log.py          the log of one folder: append, commit, read, acknowledge, recover
+    folders.py      one folder a process, locked; orphans of processes that are gone
+
+Nothing here knows asyncio or Kafka.
+"""
