@@ -23,6 +23,8 @@ _COMMANDS = {
     "query": ("cli.query", "query", "Run one SQL query on the ClickHouse of the running stack."),
     "send": ("cli.send.command", "send", "Send events and tell what became of each, up to its row."),
     "tail": ("cli.tail.command", "tail", "Show events as they become curated, dead-lettered or duplicates."),
+    "keys": ("cli.keys.group", "keys", "Tracking keys: make, list, rotate and revoke them."),
+    "flags": ("cli.flags", "flags", "Switches of running processes: list and set them."),
     "test-server": ("cli.test_server.command", "test_server", "Run the pipeline in memory, for tests of clients."),
     "collector": ("cli.processes", "collector", "Run a collector."),
     "streams": ("cli.processes", "streams", "Run a stream worker."),

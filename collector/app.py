@@ -12,9 +12,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from collector import health, problems
+from collector.controls import Controls
 from collector.ingest import PATHS, Collect
 from collector.key_table import KeyTable
-from collector.keys import Keys
 from collector.problems import MethodError, NotFoundError, RequestError
 from collector.publisher import Publisher
 from collector.scrape import Scrape
@@ -43,22 +43,30 @@ def create_app(
     *,
     publisher: Publisher,
     lifecycle: Lifecycle | None = None,
-    keys: Keys | None = None,
+    controls: Controls | None = None,
     clock: Clock | None = None,
     random_ids: IdSource | None = None,
 ) -> Collector:
-    """The collector over `publisher`. What is left out is the real thing: system clock, random ids, bootstrap key."""
+    """The collector over `publisher`.
+
+    What is left out is the real thing: system clock, random ids; but of keys the bootstrap key alone.
+    """
+    controls = controls or Controls(keys=KeyTable.alone(settings))
     collect = Collect(
         settings,
         publisher=publisher,
-        keys=keys or KeyTable.alone(settings),
+        controls=controls,
         clock=clock or SystemClock(),
         random_ids=random_ids or RandomIds(),
     )
+    lifecycle = lifecycle or Lifecycle("collector")
     cold = Starlette(
         routes=[
             Route("/", _about),
-            *health.routes(publisher=publisher, lifecycle=lifecycle or Lifecycle("collector"), scrape=Scrape(settings)),
+            *health.routes(
+                troubles=(publisher.trouble, controls.trouble), lifecycle=lifecycle, scrape=Scrape(settings)
+            ),
+            *controls.routes,
         ],
         exception_handlers={
             HTTPException: _http_error,

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from collector.publisher import Publisher
 from collector.scrape import Scrape
 from core.lifecycle import Lifecycle
 
 NO_STORE = {"cache-control": "no-store"}
 
 
-def routes(*, publisher: Publisher, lifecycle: Lifecycle, scrape: Scrape) -> list[Route]:
+def routes(*, troubles: Sequence[Callable[[], str]], lifecycle: Lifecycle, scrape: Scrape) -> list[Route]:
+    """`troubles` each say why events sent now will not be stored, "" if they know no reason."""
+
     async def live(_: Request) -> Response:
         return JSONResponse({"status": "live"}, headers=NO_STORE)
 
     async def ready(_: Request) -> Response:
-        reason = "draining" if lifecycle.draining else publisher.trouble()
+        reason = "draining" if lifecycle.draining else next(filter(None, (each() for each in troubles)), "")
         if reason:
             return JSONResponse({"status": "not_ready", "reason": reason}, status_code=503, headers=NO_STORE)
         return JSONResponse({"status": "ready"}, headers=NO_STORE)

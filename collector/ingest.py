@@ -20,19 +20,21 @@ from prometheus_client import Counter
 
 from collector import body, forms, headers, problems, verdicts
 from collector.caller import Caller
+from collector.controls import Controls
 from collector.faults import Fault
 from collector.inflate import inflate
 from collector.judge import Judge, Judged
-from collector.keys import Grant, Keys
+from collector.keys import Grant
 from collector.network import cut
 from collector.normal import Arrival
 from collector.privacy import Policy, redaction
-from collector.problems import Headers, MethodError, RequestError, UnauthorizedError
+from collector.problems import Headers, MethodError, NotNowError, RequestError, UnauthorizedError
 from collector.publisher import Failure, Publisher
 from collector.verdicts import Verdict, rejected
 from core import metrics
 from core.clock import Clock
 from core.failpoints import hit
+from core.flags import FlagName
 from core.ids import IdSource
 from core.log import get_logger
 from core.settings import Settings
@@ -43,6 +45,9 @@ Reply = tuple[int, Headers, bytes]
 
 PATHS = frozenset({"/api/v1/tracking/collect", "/api/v1/tracking/collect/"})
 RETRY_AFTER_S = b"1"
+INGEST: FlagName = "tracking.ingest.enabled"
+# Who switches ingest off needs minutes. Longer makes clients come back late.
+SWITCHED_OFF_S = 30
 # What is counted for a client that left before its answer (nginx's number for it).
 CLIENT_GONE = "499"
 
@@ -63,14 +68,15 @@ class Collect:
         settings: Settings,
         *,
         publisher: Publisher,
-        keys: Keys,
+        controls: Controls,
         clock: Clock,
         random_ids: IdSource,
     ) -> None:
         self._max_body_bytes = settings.collector_max_body_bytes
         self._max_events = settings.collector_max_batch_events
         self._publisher = publisher
-        self._keys = keys
+        self._keys = controls.keys
+        self._flags = controls.flags
         self._random_ids = random_ids
         self._clock = clock
         self._redaction = redaction(settings)
@@ -109,6 +115,14 @@ class Collect:
             raise MethodError("events are sent with POST", allow="POST")
         head = headers.read(scope["headers"])
         caller.origin = head.origin
+        if not self._flags[INGEST].enabled:
+            error = NotNowError(
+                "the operator has switched ingest off; keep the events",
+                retry_after_s=SWITCHED_OFF_S,
+                code="ingest_disabled",
+            )
+            error.close = True  # the body is not read
+            raise error
         bearer = _bearer(head.authorization, caller)
         sent = await body.read(receive, content_length=head.content_length, limit=self._max_body_bytes)
         content = inflate(sent, encoding=head.content_encoding, limit=self._max_body_bytes)

@@ -48,6 +48,10 @@ class Key:
         expires = self.record.expires_at_ms if self.record else 0
         return min(self.replaced_ends_at_ms, expires or _NEVER_MS)
 
+    @property
+    def endless(self) -> bool:
+        return self.ends_at_ms == _NEVER_MS
+
     def status(self, now_ms: int) -> Status:
         if self.revoked:
             return "revoked"
@@ -177,6 +181,9 @@ class KeyTable:
         self._origins = None
 
     # -- for whoever manages keys
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
     def get(self, key_id: str) -> Key | None:
         """A key that was made."""

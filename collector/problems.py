@@ -6,6 +6,7 @@
     ├── OriginError           403  the key works, on other pages
     ├── NotFoundError         404
     ├── MethodError           405
+    ├── ConflictError         409  what is asked for does not go with what is there
     ├── BodyTimeoutError      408  the body did not arrive in time
     ├── TooLargeError         413  body, event or number of events above a limit
     ├── UriTooLongError       414
@@ -83,6 +84,12 @@ class BodyTimeoutError(RequestError):
     title = "Request timeout"
     http_status = 408
     close = True
+
+
+class ConflictError(RequestError):
+    code = "conflict"
+    title = "Conflict"
+    http_status = 409
 
 
 class TooLargeError(RequestError):

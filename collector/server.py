@@ -1,6 +1,7 @@
 """The collector as a process: socket, uvicorn, publisher, lifecycle. Decides nothing about events.
 
-Start: 1. bind the socket; 2. start the publisher; 3. listen; 4. announce ready once the raw topic was seen.
+Start: 1. bind the socket; 2. start the publisher and the following of keys and flags; 3. listen; 4. announce ready
+once the raw topic was seen and the keys are read.
 Stop: 1. readiness says 503; 2. no new connections; 3. requests in flight are answered; 4. the producer is flushed.
 """
 
@@ -16,6 +17,7 @@ import uvloop
 
 from collector import bounds, tls
 from collector.app import create_app
+from collector.control import Control
 from collector.http_server import BACKLOG, Server, threadsafe
 from collector.kafka import FLUSH_TIMEOUT_S, KafkaPublisher
 from collector.scrape import Scrape
@@ -53,8 +55,9 @@ def run(settings: Settings) -> None:
 async def _serve(settings: Settings, *, listener: socket.socket, lifecycle: Lifecycle) -> None:
     loop = asyncio.get_running_loop()
     publisher = KafkaPublisher(settings)
+    control = Control(settings)
     server = Server(
-        create_app(settings, publisher=publisher, lifecycle=lifecycle),
+        create_app(settings, publisher=publisher, lifecycle=lifecycle, controls=control.controls()),
         bounds=bounds.of(settings),
         grace_s=_requests_end_s(settings),
         tls=tls.context(settings),
@@ -62,8 +65,9 @@ async def _serve(settings: Settings, *, listener: socket.socket, lifecycle: Life
     # Draining begins on a thread of its own.
     lifecycle.on_drain(threadsafe(loop, server.stop))
     publisher.start()
+    control.start()
     tasks = [
-        asyncio.create_task(_announce(publisher, server, lifecycle)),
+        asyncio.create_task(_announce(publisher, control, server, lifecycle)),
         asyncio.create_task(Scrape(settings).run()),
     ]
     host, port = listener.getsockname()[:2]
@@ -73,11 +77,12 @@ async def _serve(settings: Settings, *, listener: socket.socket, lifecycle: Life
     finally:
         for task in tasks:
             task.cancel()
-        await publisher.close()
+        await asyncio.gather(publisher.close(), control.close())
 
 
-async def _announce(publisher: KafkaPublisher, server: Server, lifecycle: Lifecycle) -> None:
+async def _announce(publisher: KafkaPublisher, control: Control, server: Server, lifecycle: Lifecycle) -> None:
     await publisher.wait_seen()
+    await control.wait_loaded()
     await server.listening.wait()
     lifecycle.ready()
 

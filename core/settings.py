@@ -148,6 +148,14 @@ class Settings:
         "", secret=True, help="Tracking key that always works; generated at first start if empty."
     )
     bootstrap_tenant: str = _setting("demo", help="Tenant of the bootstrap key.")
+    key_pepper: str = _setting(
+        "",
+        secret=True,
+        help="Tracking keys are hashed with it: the same for all collectors. Generated in the state folder if empty.",
+    )
+    admin_token: str = _setting(
+        "", secret=True, help="Token of the API that manages tracking keys; generated in the state folder if empty."
+    )
 
     redact_parameters: str = _setting(
         "token,secret,password",

@@ -50,15 +50,12 @@ class StreamsState(msgspec.Struct, frozen=True):
 
 def read(settings: Settings) -> StreamsState:
     """Raises UnavailableError if Kafka does not answer or has no topics of ours."""
-    lag = read_lag(settings)  # first: it ends when Kafka is away
     told = read_control(settings)
-    return StreamsState(_pause(told.get(PAUSE_KEY)), list(_alerts(told)), lag)
+    return StreamsState(_pause(told.get(PAUSE_KEY)), list(_alerts(told)), read_lag(settings))
 
 
 def read_pause(settings: Settings) -> Pause:
     """Raises UnavailableError if Kafka does not answer or has no topics of ours."""
-    with _consumer(settings) as consumer:
-        _partitions(consumer, Topics.named(settings.topic_prefix).control)
     return _pause(read_control(settings).get(PAUSE_KEY))
 
 
@@ -69,7 +66,12 @@ def write_pause(settings: Settings, told: Pause) -> None:
 
 
 def read_control(settings: Settings) -> dict[str, bytes]:
-    """What stands in the control topic."""
+    """What stands in the control topic.
+
+    Raises UnavailableError if Kafka does not answer or has no topics of ours.
+    """
+    with _consumer(settings) as consumer:  # ends when Kafka is away, which following does not
+        _partitions(consumer, Topics.named(settings.topic_prefix).control)
     found: dict[str, bytes | None] = {}
     follower = ControlFollower(settings, found.__setitem__, name="cli")
     try:

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 
 import click
 
+from cli.who import by_option
 from core.settings import Settings
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in containers
-        return str(os.getuid())
-
-
-_by = click.option("--by", default=_user, show_default="your user name", help="Who says so.")
 
 
 @click.command()
 @click.option("--reason", required=True, help="Why, for whoever asks `sluice streams status`.")
-@_by
+@by_option
 def pause(*, reason: str, by: str) -> None:
     """Stop consuming in all stream workers, also those that start later. Events wait in the raw topic."""
     from cli.endpoints import effective_settings
@@ -39,7 +29,7 @@ def pause(*, reason: str, by: str) -> None:
 
 
 @click.command()
-@_by
+@by_option
 def resume(*, by: str) -> None:
     """Continue after a pause or a halt.
 

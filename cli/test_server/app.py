@@ -12,6 +12,7 @@ from cli.test_server.recorder import Recorder
 from cli.test_server.routes import PREFIX, test_routes
 from cli.test_server.store import Store
 from collector.app import create_app
+from collector.controls import Controls
 from collector.ingest import PATHS
 from core.clock import Clock, SystemClock
 from core.lifecycle import Lifecycle
@@ -52,7 +53,9 @@ def create_test_app(
     publisher = StreamPublisher(settings, contracts=bundled_contracts(), clock=clock)
     tenant = settings.bootstrap_tenant
     keys = AnyKey(tenant=tenant) if options.accept_any_key else OneKey(settings.bootstrap_key, tenant=tenant)
-    collector = create_app(settings, publisher=publisher, lifecycle=lifecycle, keys=keys, clock=clock)
+    collector = create_app(
+        settings, publisher=publisher, lifecycle=lifecycle, controls=Controls(keys=keys), clock=clock
+    )
 
     def reset() -> None:
         store.reset()

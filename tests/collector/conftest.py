@@ -89,9 +89,12 @@ class MockCluster:
     bootstrap: str
     _owner: Any
 
-    def create_raw(self, settings: Settings) -> None:
-        # Asking for a topic by name creates it.
-        self._owner.list_topics(Topics.named(settings.topic_prefix).raw, timeout=5)
+    def create_topics(self, settings: Settings) -> None:
+        """Those that a collector needs."""
+        names = Topics.named(settings.topic_prefix)
+        for name in (names.control, names.raw):
+            # Asking for a topic by name creates it.
+            self._owner.list_topics(name, timeout=5)
 
     def stop(self) -> None:
         self._owner = None

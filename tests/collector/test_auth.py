@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from collector.app import create_app
+from collector.controls import Controls
 from collector.key_table import KeyTable
 from collector.keys import Grant, Refusal
 from collector.memory import MemoryPublisher
@@ -31,7 +32,7 @@ class TwoKeys:
 
 @pytest.fixture
 def two_tenants(settings: Settings, publisher: MemoryPublisher) -> Client:
-    return Client(create_app(settings, publisher=publisher, keys=TwoKeys()))
+    return Client(create_app(settings, publisher=publisher, controls=Controls(keys=TwoKeys())))
 
 
 def send(client: Client, body: Any, authorization: str | None = None) -> Reply:

@@ -38,7 +38,7 @@ def with_publisher(settings: Settings, use: Callable[[KafkaPublisher], Awaitable
 @pytest.fixture
 def reachable(cluster: MockCluster) -> Settings:
     settings = Settings(kafka_bootstrap=cluster.bootstrap, collector_ack_timeout_ms=5_000)
-    cluster.create_raw(settings)
+    cluster.create_topics(settings)
     return settings
 
 
@@ -95,7 +95,7 @@ def test_trouble_ends_when_the_topic_is_seen(cluster: MockCluster) -> None:
         first = publisher.trouble()
         await asyncio.sleep(0.4)
         second = publisher.trouble()
-        cluster.create_raw(settings)
+        cluster.create_topics(settings)
         await asyncio.wait_for(publisher.wait_seen(), 5)
         return first, second, publisher.trouble()
 

@@ -6,6 +6,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from collector.app import create_app
+from collector.controls import Controls
 from collector.keys import Grant
 from collector.memory import MemoryPublisher
 from collector.publisher import Failure
@@ -108,7 +109,7 @@ def test_a_bug_of_ours_is_a_problem_and_logged(
         def find(self, text: str, _origin: str = "") -> Grant:
             raise RuntimeError(f"boom {len(text)}")
 
-    client = Client(create_app(settings, publisher=publisher, keys=Broken()))
+    client = Client(create_app(settings, publisher=publisher, controls=Controls(keys=Broken())))
     reply = client.request("POST", COLLECT, b"{}", headers=[("authorization", "Bearer x")])
     assert reply is not None
     assert (reply.status, reply.json["code"]) == (500, "internal")

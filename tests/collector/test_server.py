@@ -68,6 +68,7 @@ def running(cluster: MockCluster, tmp_path: Path) -> Iterator[Running]:
     notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notified.bind(str(path))
     settings = Settings(
+        state_dir=tmp_path / "state",
         kafka_bootstrap=cluster.bootstrap,
         collector_port=free_port(),
         bootstrap_key=KEY,
@@ -101,7 +102,7 @@ def test_ready_publish_drain(running: Running, cluster: MockCluster) -> None:
     running.wait_listening()
     assert running.get("/health/live")[0] == 200
     assert running.get("/health/ready")[0] == 503
-    cluster.create_raw(Settings())
+    cluster.create_topics(Settings())
     running.wait_notified(b"READY=1")
     assert running.get("/health/ready") == (200, {"status": "ready"})
 
@@ -125,7 +126,7 @@ def test_ready_publish_drain(running: Running, cluster: MockCluster) -> None:
 
 
 def test_a_second_signal_ends_it_at_once(running: Running, cluster: MockCluster) -> None:
-    cluster.create_raw(Settings())
+    cluster.create_topics(Settings())
     running.wait_notified(b"READY=1")
     sock, _ = half_request(running.port)
     time.sleep(0.1)

@@ -43,7 +43,7 @@ def test_two_processes_share_a_port(cluster: MockCluster, tmp_path: Path) -> Non
         collector_workers=2,
         bootstrap_key=KEY,
     )
-    cluster.create_raw(settings)
+    cluster.create_topics(settings)
     notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notified.bind(str(tmp_path / "notify"))
     notified.settimeout(PATIENCE_S)

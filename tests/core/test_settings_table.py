@@ -177,5 +177,5 @@ def test_the_documented_default_parses_to_the_default() -> None:
 
 def test_what_looks_like_a_secret_is_one() -> None:
     for row in rows():
-        looks = any(word in row.name for word in ("password", "secret", "bootstrap_key"))
+        looks = any(word in row.name for word in ("password", "secret", "bootstrap_key", "pepper", "token"))
         assert row.secret == looks, row.name

@@ -1,0 +1,1 @@
+"""`sluice keys`: tracking keys over the API of a collector."""

@@ -1,0 +1,78 @@
+"""What a collector process follows and lets be changed: tracking keys, flags, and the API that manages keys."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from functools import partial
+
+from collector.controls import Controls
+from collector.following import Following
+from collector.key_admin import KeyAdmin
+from collector.key_table import KeyTable
+from collector.key_text import Pepper
+from core import control, secret_file
+from core.clock import SystemClock
+from core.flags import Flags
+from core.settings import Settings
+
+# Hidden, beside the files of the state folder.
+PEPPER_FILE = ".key-pepper"
+TOKEN_FILE = ".admin-token"  # noqa: S105 (a name)
+
+
+class Control:
+    """One a process. `start` on the running event loop, `close` at the end.
+
+    Raises:
+        StateError: a secret is to be generated and cannot be kept.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._pepper = Pepper(settings.key_pepper or secret_file.keep(settings.state_dir / PEPPER_FILE))
+        self._token = settings.admin_token or secret_file.keep(settings.state_dir / TOKEN_FILE)
+        self.flags = Flags()
+        self.keys = KeyTable(
+            pepper=self._pepper,
+            bootstrap_key=settings.bootstrap_key,
+            bootstrap_tenant=settings.bootstrap_tenant,
+        )
+        self._loaded = asyncio.Event()
+
+    def controls(self) -> Controls:
+        admin = KeyAdmin(
+            self._settings,
+            keys=self.keys,
+            pepper=self._pepper,
+            token=self._token,
+            store=lambda entries, first: control.put(self._settings, entries, first=first),
+            clock=SystemClock(),
+        )
+        return Controls(keys=self.keys, flags=self.flags, routes=admin.routes(), trouble=self.trouble)
+
+    def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._following = Following(
+            self._settings,
+            keys=self.keys,
+            flags=self.flags,
+            on_loaded=partial(_set, loop, self._loaded),
+        )
+        self._following.start()
+
+    async def wait_loaded(self) -> None:
+        """Until all keys that were there at the start are known."""
+        await self._loaded.wait()
+
+    def trouble(self) -> str:
+        """Why events sent now will not be stored; it never blocks."""
+        return "" if self.keys.loaded else "the tracking keys are not read yet"
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._following.stop)
+
+
+def _set(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(event.set)

@@ -1,0 +1,25 @@
+"""What decides over requests beside their contents. `collector.control` has the real ones of a process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from starlette.routing import Route
+
+from collector.keys import Keys
+from core.flags import Flags
+
+
+def _none() -> str:
+    return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Controls:
+    """`routes` are those that change what decides. `trouble` says why keys cannot be judged now, "" if they can."""
+
+    keys: Keys
+    flags: Flags = field(default_factory=Flags)
+    routes: Sequence[Route] = ()
+    trouble: Callable[[], str] = _none
