@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from core import kafka
 from core.errors import InvariantError, UnavailableError
+from core.lanes import Lanes
 from core.settings import Settings
 from core.topics import Topics
 from streams.records import Outcome, decode_outcome
@@ -20,7 +21,7 @@ _UPDATE_S = 2.0
 
 @dataclass(slots=True)
 class Ledger:
-    """Outcomes by kind, and how far each raw partition is covered.
+    """Outcomes by kind, and how far each raw partition of both lanes (`core.lanes`) is covered.
 
     `covered` is the offset after the last raw record with an outcome, `ends` the end of the raw log.
     """
@@ -44,12 +45,12 @@ class LedgerReader:
     def __init__(self, settings: Settings) -> None:
         self._topics = Topics.named(settings.topic_prefix)
         self._consumer = Consumer(kafka.reader(settings, name="ledger"))
-        meta = self._metadata()
-        self._partitions = sorted(meta)
+        self._lanes = self._look_up(settings)
+        self._partitions = self._lanes.numbers
         self.ledger = Ledger()
-        for partition in self._partitions:
-            low, _ = self._watermarks(self._topics.raw, partition)
-            self.ledger.covered[partition] = low
+        for number in self._partitions:
+            low, _ = self._raw_watermarks(number)
+            self.ledger.covered[number] = low
         starts = [
             TopicPartition(self._topics.outcomes, p, self._watermarks(self._topics.outcomes, p)[0])
             for p in self._partitions
@@ -71,7 +72,7 @@ class LedgerReader:
             message = self._consumer.poll(0.2)
             if message is not None:
                 self._take(message)
-        self.ledger.ends = {p: self._watermarks(self._topics.raw, p)[1] for p in self._partitions}
+        self.ledger.ends = {number: self._raw_watermarks(number)[1] for number in self._partitions}
         return self.ledger
 
     def close(self) -> None:
@@ -105,13 +106,17 @@ class LedgerReader:
         for run in outcome.runs:
             self.ledger.outcomes[run.outcome] += run.count
 
-    def _metadata(self) -> list[int]:
+    def _look_up(self, settings: Settings) -> Lanes:
+        """The lanes as the cluster has them: the ledger is right whatever the settings say."""
+        raw = self._topics.raw
         try:
-            return list(
-                self._consumer.list_topics(self._topics.raw, timeout=_TIMEOUT_S).topics[self._topics.raw].partitions
-            )
+            found = self._consumer.list_topics(raw, timeout=_TIMEOUT_S).topics[raw].partitions
         except KafkaException as error:
             raise kafka.unavailable(error, "the raw topic was looked up") from error
+        return replace(Lanes.of(settings), partitions=len(found))
+
+    def _raw_watermarks(self, number: int) -> tuple[int, int]:
+        return self._watermarks(self._lanes.topic(number), self._lanes.home(number))
 
     def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
         low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)

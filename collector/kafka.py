@@ -32,7 +32,7 @@ QUEUE_KIB = 128 * 1024
 BUSY_POLL_S = 0.001
 # Idle, polling only serves errors of the client as a whole.
 IDLE_POLL_S = 0.25
-# How often the cluster is asked whether it knows the raw topic: until it does, and from then on.
+# How often the cluster is asked whether it knows the raw topics: until it does, and from then on.
 FIRST_LOOK_S = 0.25
 LOOK_S = 5.0
 LOOK_TIMEOUT_S = 2.0
@@ -74,7 +74,8 @@ class KafkaPublisher:
     """A `Publisher`. Call `start` on the running event loop before anything else, `close` at the end."""
 
     def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
-        self._topic = Topics.named(settings.topic_prefix).raw
+        topics = Topics.named(settings.topic_prefix)
+        self._live, self._historic = topics.raw, topics.raw_historic
         self._ack_timeout_s = settings.collector_ack_timeout_ms / 1000
         self._clock = clock or SystemClock()
         self._producer: Any = Producer(
@@ -95,7 +96,7 @@ class KafkaPublisher:
         self._closed = False
         self._looks: asyncio.Task[None] | None = None
         self._seen = asyncio.Event()
-        self._look_trouble = "the raw topic was not seen yet"
+        self._look_trouble = "the raw topics were not seen yet"
         self._publish_trouble = ""
         self._failed_at = 0.0
 
@@ -105,7 +106,7 @@ class KafkaPublisher:
         self._looks = self._loop.create_task(self._look())
 
     async def wait_seen(self) -> None:
-        """Until the cluster has shown the raw topic once."""
+        """Until the cluster has shown the raw topics once."""
         await self._seen.wait()
 
     async def publish(self, records: Sequence[Record]) -> Sequence[Fate]:
@@ -141,7 +142,8 @@ class KafkaPublisher:
 
     def _produce(self, record: Record, report: Callable[..., None]) -> None:
         try:
-            self._producer.produce(self._topic, record.value, record.key, on_delivery=report)
+            topic = self._historic if record.historic else self._live
+            self._producer.produce(topic, record.value, record.key, on_delivery=report)
         except BufferError:
             report(KafkaError(KafkaError._QUEUE_FULL))
         except KafkaException as error:
@@ -187,7 +189,8 @@ class KafkaPublisher:
             topics = self._producer.list_topics(timeout=LOOK_TIMEOUT_S).topics
         except KafkaException as error:
             return f"Kafka does not answer: {error.args[0].str()}"
-        return "" if self._topic in topics else f"topic {self._topic} does not exist"
+        missing = [topic for topic in (self._live, self._historic) if topic not in topics]
+        return f"topic {missing[0]} does not exist" if missing else ""
 
 
 def _on_client_error(error: KafkaError) -> None:

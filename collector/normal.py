@@ -115,7 +115,8 @@ def normalise(event: Event, *, grant: Grant, arrival: Arrival, random_ids: ids.I
         client_ip=cut(event.client_ip) if event.client_ip else "" if arrival.historical else arrival.client_ip,
         payload=_encode(payload),
     )
-    return Normal(Record(f"{tenant}|{payload.visitor_id}".encode(), value), payload.event_id, source)
+    record = Record(f"{tenant}|{payload.visitor_id}".encode(), value, arrival.historical)
+    return Normal(record, payload.event_id, source)
 
 
 def _visitor(payload: Payload, tenant: str) -> str:

@@ -8,10 +8,11 @@ from typing import NamedTuple, Protocol
 
 
 class Record(NamedTuple):
-    """One raw record. Records of one key stay in order."""
+    """One raw record. Records of one key and lane stay in order; `historic` says which lane (`core.lanes`)."""
 
     key: bytes
     value: bytes
+    historic: bool = False
 
 
 class Failure(Enum):

@@ -1,7 +1,7 @@
 """The collector as a process: socket, uvicorn, publisher, lifecycle. Decides nothing about events.
 
 Start: 1. bind the socket; 2. start the publisher and the following of keys and flags; 3. listen; 4. announce ready
-once the raw topic was seen and the keys are read.
+once the raw topics were seen and the keys are read.
 Stop: 1. readiness says 503; 2. no new connections; 3. requests in flight are answered; 4. the producer is flushed.
 """
 

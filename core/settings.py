@@ -94,7 +94,7 @@ class Settings:
     kafka_ssl_key_password: str = _setting("", secret=True, help="Password of the client certificate's key.")
     topic_prefix: str = _setting("sluice.", help="Put before the name of every topic, group and transaction id.")
     partitions: int = _setting(
-        4, help="Partitions of raw and curated topics. Start with enough: growing is a drained migration.", minimum=1
+        4, help="Partitions of each raw topic. Start with enough: growing is a drained migration.", minimum=1
     )
     replication_factor: int = _setting(1, help="Copies of each topic; 3 in production.", minimum=1)
     raw_retention_hours: int = _setting(
@@ -183,6 +183,14 @@ class Settings:
         10_000,
         unit="events",
         help="Most events in one stream transaction.",
+        minimum=1,
+        maximum=50_000,
+    )
+    streams_historic_batch_events: int = _setting(
+        # A live event waits for one such transaction at most: more delays it, fewer make imports slow.
+        2_000,
+        unit="events",
+        help="Most events of the historic lane in one stream transaction.",
         minimum=1,
         maximum=50_000,
     )

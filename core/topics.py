@@ -17,12 +17,16 @@ MAX_MESSAGE_BYTES = 2 * MAX_RAW_MESSAGE_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as declared: `config` holds Kafka's topic configuration names."""
+    """A topic as declared: `config` holds Kafka's topic configuration names.
+
+    `grows`: partitions may be added to one that exists, because whoever writes it chooses them.
+    """
 
     name: str
     partitions: int
     replication_factor: int
     config: dict[str, str] = field(default_factory=dict)
+    grows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,8 @@ class Topics:
     """Names of all topics under one prefix.
 
     raw           collector → streams: envelopes, key tenant|visitor
-    curated       streams → sinks: one Avro record a valid, first-seen event; partition = raw partition
+    raw_historic  the same for imports, and for what a tenant sends too much of (`core.lanes`)
+    curated       streams → sinks: one Avro record a valid, first-seen event; partition = number of the raw partition
     dead_letters  streams → whoever repairs: original bytes and reasons
     outcomes      streams → ledger, dedupe windows: one record a batch and partition
     control       operators → all: low-rate commands and state, followed by every process
@@ -39,6 +44,7 @@ class Topics:
     """
 
     raw: str
+    raw_historic: str
     curated: str
     dead_letters: str
     outcomes: str
@@ -69,16 +75,15 @@ def declared(settings: Settings) -> list[Topic]:
     derived = base | {"retention.ms": derived_ms, "message.timestamp.type": "CreateTime"}
     # Low-rate, and in one order.
     told = base | {"message.timestamp.type": "LogAppendTime"}
-    per_partition = [
-        Topic(names.raw, settings.partitions, settings.replication_factor, raw),
+    copies = settings.replication_factor
+    return [
+        *(Topic(name, settings.partitions, copies, raw) for name in (names.raw, names.raw_historic)),
+        # One for each raw partition of both lanes.
         *(
-            Topic(name, settings.partitions, settings.replication_factor, derived)
+            Topic(name, 2 * settings.partitions, copies, derived, grows=True)
             for name in (names.curated, names.dead_letters, names.outcomes)
         ),
-    ]
-    return [
-        *per_partition,
-        Topic(names.control, 1, settings.replication_factor, base | {"cleanup.policy": "compact"}),
-        Topic(names.audit, 1, settings.replication_factor, told | {"retention.ms": str(_AUDIT_MS)}),
-        Topic(names.abuse, 1, settings.replication_factor, told | {"retention.ms": derived_ms}),
+        Topic(names.control, 1, copies, base | {"cleanup.policy": "compact"}),
+        Topic(names.audit, 1, copies, told | {"retention.ms": str(_AUDIT_MS)}),
+        Topic(names.abuse, 1, copies, told | {"retention.ms": derived_ms}),
     ]

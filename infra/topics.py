@@ -1,4 +1,6 @@
-"""Applies the declared topics to a cluster: creates what is missing, corrects settings, never removes anything."""
+"""Applies the declared topics to a cluster: creates what is missing, corrects settings, adds partitions where a topic
+is declared to grow. Never removes anything.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from confluent_kafka.admin import (
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    NewPartitions,
     NewTopic,
     ResourceType,
 )
@@ -28,16 +31,17 @@ def apply(settings: Settings, wanted: list[Topic] | None = None) -> list[str]:
     Idempotent.
 
     Raises:
-        ConfigError: a topic exists with another number of partitions. Growing would move keys away from their
-            dedupe window, so it is a migration and not done here.
+        ConfigError: a topic exists with another number of partitions. Growing raw topics would move keys away from
+            their dedupe window, so it is a migration and not done here.
         UnavailableError: the cluster does not answer.
     """
     admin = AdminClient(kafka.common(settings))
     wanted = declared(settings) if wanted is None else wanted
     try:
-        existing = admin.list_topics(timeout=_TIMEOUT_S).topics
-        _check_partitions(wanted, {name: len(meta.partitions) for name, meta in existing.items()})
+        existing = {name: len(meta.partitions) for name, meta in admin.list_topics(timeout=_TIMEOUT_S).topics.items()}
+        _check_partitions(wanted, existing)
         changes = _create(admin, [topic for topic in wanted if topic.name not in existing])
+        changes += _grow(admin, wanted, existing)
         changes += _configure(admin, [topic for topic in wanted if topic.name in existing])
     except KafkaException as error:
         raise kafka.unavailable(error, "topics were applied") from error
@@ -49,7 +53,7 @@ def apply(settings: Settings, wanted: list[Topic] | None = None) -> list[str]:
 def _check_partitions(wanted: list[Topic], existing: dict[str, int]) -> None:
     for topic in wanted:
         have = existing.get(topic.name, topic.partitions)
-        if have != topic.partitions:
+        if have > topic.partitions or (have < topic.partitions and not topic.grows):
             raise ConfigError(
                 f"topic {topic.name} has {have} partitions, the settings say {topic.partitions}",
                 hint=f"Set SLUICE_PARTITIONS={have}: growing is a drained migration, see docs/guarantees.md.",
@@ -73,6 +77,15 @@ def _create(admin: AdminClient, topics: list[Topic]) -> list[str]:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else applied at the same time
                 raise
     return [f"created {t.name} with {t.partitions} partitions" for t in topics]
+
+
+def _grow(admin: AdminClient, wanted: list[Topic], existing: dict[str, int]) -> list[str]:
+    few = [topic for topic in wanted if existing.get(topic.name, topic.partitions) < topic.partitions]
+    if few:
+        futures = admin.create_partitions([NewPartitions(topic.name, topic.partitions) for topic in few])
+        for future in futures.values():
+            future.result(_TIMEOUT_S)
+    return [f"grew {topic.name} to {topic.partitions} partitions" for topic in few]
 
 
 def _configure(admin: AdminClient, topics: list[Topic]) -> list[str]:

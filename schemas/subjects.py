@@ -9,6 +9,7 @@ from core.topics import Topics
 # Topic, as `core.topics.Topics` calls it, → subject of the records on it. The control topic's values are no Avro.
 RECORD_OF = {
     "raw": "raw_envelope",
+    "raw_historic": "raw_envelope",
     "curated": "event",
     "dead_letters": "dead_letter",
     "outcomes": "outcome",

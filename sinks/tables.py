@@ -72,6 +72,7 @@ def filled(topics: Topics) -> Mapping[str, Table]:
     """The table that each topic fills."""
     return {
         topics.curated: events(),
+        topics.raw_historic: _raw_archive("historic"),
         topics.raw: _raw_archive("live"),
         topics.dead_letters: _avro("dead_letters_log", Container("dead_letter")),
         topics.outcomes: _avro("outcomes_log", Container("outcome", arrival=True, without=frozenset({"ids"}))),

@@ -4,7 +4,8 @@ batch.py     what becomes of each record of a batch: no Kafka, no Faust, so repl
 window.py    the ids that were seen; dedupe_table.py and segment.py hold them in little memory
 enrich/      what an address, referrer, user agent and network tell about an event
 records.py   values of the topics written here
-engine.py    consumer, transaction, rebalance, recovery
+engine.py    transaction, rebalance; intake.py consumes the lanes, recovery.py says where to continue
+places.py    a raw record of either lane as one number
 control.py   what the control topic says to a worker; pause.py whether to go on
 limits.py    too many dead letters: alert or halt; alerts.py tells it
 transaction.py  the one Kafka transaction of a batch

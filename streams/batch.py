@@ -16,6 +16,7 @@ import numpy as np
 
 from core.errors import InputError
 from core.ids import dedupe_id
+from core.lanes import Lane
 from schemas import envelope
 from schemas.codegen.encoder import Encode, compile_encoder
 from schemas.codegen.structs import millis
@@ -25,6 +26,7 @@ from schemas.faults import Fault
 from schemas.registry import bundled
 from streams.enrich.chain import Chain
 from streams.enrich.facts import Enriched, Facts
+from streams.places import seen_from
 from streams.records import DeadLetter, Outcome, RunBuilder
 from streams.window import NOT_SEEN, DedupeWindow, first_positions, pack
 
@@ -73,11 +75,15 @@ def process(
     window: DedupeWindow,
     contracts: Contracts,
     chain: Chain | None = None,
+    lane: Lane = "live",
 ) -> PartitionResult:
-    """Give each of `records` (not empty, in offset order) its outcome. Without a `chain` nothing is enriched."""
+    """Give each of `records` (not empty, in offset order) its outcome. Without a `chain` nothing is enriched.
+
+    `partition` is the number of the raw partition, `window` is that of both lanes and holds places (`streams.places`).
+    """
     result = PartitionResult(partition, records[-1].arrival_ms)
     judged = _judge_all(partition, records, contracts, result)
-    fresh = _outcomes(records, judged, window, result)
+    fresh = _outcomes(records, judged, window, result, lane)
     encode = _event_encoder()
     enriched = chain.apply([_facts(each) for each in fresh]) if chain is not None else [_NOTHING_MORE] * len(fresh)
     for each, more in zip(fresh, enriched, strict=True):
@@ -117,7 +123,11 @@ def _judge_all(
 
 
 def _outcomes(
-    records: Sequence[RawRecord], judged: Sequence[_Judged | None], window: DedupeWindow, result: PartitionResult
+    records: Sequence[RawRecord],
+    judged: Sequence[_Judged | None],
+    window: DedupeWindow,
+    result: PartitionResult,
+    lane: Lane,
 ) -> list[_Judged]:
     """Tell duplicates from what is seen for the first time, which is returned, and write down all outcomes."""
     valid = [each for each in judged if each is not None]
@@ -140,7 +150,7 @@ def _outcomes(
         else:
             runs.add("duplicate", record.offset)
             seen = int(seen_at[at])
-            firsts.append(seen if seen != NOT_SEEN else valid[places[at]].record.offset)
+            firsts.append(seen_from(lane, seen) if seen != NOT_SEEN else valid[places[at]].record.offset)
         at += 1
     result.outcome = Outcome(
         result.partition,

@@ -1,9 +1,9 @@
-"""The exactly-once step from the raw topic: consume a batch, process it, write everything in one Kafka transaction.
+"""The exactly-once step from the raw topics: consume a batch, process it, write everything in one Kafka transaction.
 
 Curated, dead-letter and outcome records and the consumed offsets become visible together or not at all (KIP-98,
 KIP-447). The order that makes it right, for each batch:
 
-1. `poll` (poll thread) consumes records and stamps the batch with the current epoch.
+1. `poll` (poll thread) consumes records (`streams.intake`) and stamps the batch with the current epoch.
 2. `handle` (one at a time, another thread) drops the batch if the epoch moved: a rebalance or an abort happened.
 3. The batch is processed against the dedupe windows, which are not changed.
 4. Begin, produce, send offsets with the group's metadata, commit.
@@ -11,6 +11,9 @@ KIP-447). The order that makes it right, for each batch:
 
 A rebalance runs inside `poll`; revoking waits for the batch in hand, so a partition is given away between batches.
 What a fenced or fatally failed client leads to is decided here too: the process ends and is started anew.
+
+Partitions are known by their numbers (`core.lanes`). A batch is of one lane; the window is shared by partition p of
+both.
 """
 
 from __future__ import annotations
@@ -18,13 +21,13 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from core import kafka
 from core.errors import InvariantError
 from core.failpoints import hit
+from core.lanes import Lanes
 from core.log import get_logger
 from core.metrics import counter, gauge, histogram
 from core.settings import Settings
@@ -34,6 +37,8 @@ from streams import transaction
 from streams.alerts import DeadLetterWatch
 from streams.batch import PartitionResult, RawRecord, process
 from streams.enrich.chain import Chain
+from streams.intake import Intake
+from streams.places import places
 from streams.records import encode_dead_letter, encode_outcome
 from streams.recovery import Recovery
 from streams.transaction import TransactionAbortedError
@@ -41,18 +46,19 @@ from streams.window import DedupeWindow, pack
 
 log = get_logger(__name__)
 
-_POLL_TIMEOUT_S = 0.1
 _NO_EPOCH = -1  # of no batch that is handled
 _NO_OFFSET = -1  # of no record
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records of one `consume`, grouped by partition, in offset order.
+    """Records of one `consume`, grouped by the number of their raw partition, in offset order.
 
-    `follows` holds for each partition the offset after the last record that was consumed before.
+    `serial` counts batches. `follows` holds for each partition the offset after the last record that was consumed
+    before.
     """
 
+    serial: int
     epoch: int
     partitions: dict[int, list[RawRecord]]
     follows: dict[int, int]
@@ -69,40 +75,45 @@ class StreamEngine:
         self._settings = settings
         self._contracts = contracts
         self._topics = Topics.named(settings.topic_prefix)
-        self._group = f"{settings.topic_prefix}streams.raw"
+        self._lanes = Lanes.of(settings)
         worker = f"{settings.topic_prefix}streams.{settings.streams_worker_id}"
         # Static membership and a stable transactional id: a restarted worker gets its partitions back at once, and
         # its first call aborts the transaction its predecessor left open.
-        self._consumer = Consumer(kafka.consumer(settings, group=self._group, instance=worker))
+        self._intake = Intake(
+            settings,
+            group=f"{settings.topic_prefix}streams.raw",
+            instance=worker,
+            on_assign=self._take,
+            on_give_up=self._give_up,
+        )
         self._producer = Producer(kafka.transactional_producer(settings, transactional_id=worker))
         self._recovery = Recovery(settings)
         self._chain = Chain(settings)
         self.dead_letters = DeadLetterWatch(settings)
         self._handling = threading.RLock()  # closing the consumer revokes, in the same thread
         self._epoch = 0
-        self._windows: dict[int, DedupeWindow] = {}
-        self._next: dict[int, int] = {}  # partition → first offset that is not committed
-        self._consumed: dict[int, int] = {}  # partition → offset after the last one consumed; the poll thread's
-        self._group_metadata: Any = None  # as of the latest poll
+        self._windows: dict[int, DedupeWindow] = {}  # by the partition of both lanes
+        self._next: dict[int, int] = {}  # number → first offset that is not committed
+        self._consumed: dict[int, int] = {}  # number → offset after the last one consumed; the poll thread's
+        self._group_metadata: object = None  # as of the latest poll
         self._rewind = False
-        self._paused = False
-        self._joined = False
+        self._polled = 0  # serial of the newest batch
+        self._handled = 0
+        self._idle = threading.Condition()
 
     def start(self) -> None:
         """Fence predecessors of the same worker id and join the group."""
         transaction.fence(self._producer)
-        self._consumer.subscribe(
-            [self._topics.raw], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-        )
+        self._intake.subscribe()
 
     @property
     def joined(self) -> bool:
         """Whether the group gave this worker its share, which may be nothing."""
-        return self._joined
+        return self._intake.joined
 
     def pause(self, paused: bool) -> None:  # noqa: FBT001 (set by a flag's value)
         """Stop or continue consuming; the group membership stays."""
-        self._paused = paused
+        self._intake.pause(paused)
 
     def use(self, contracts: Contracts) -> None:
         """Judge by these from the next batch on."""
@@ -117,26 +128,26 @@ class StreamEngine:
         """
         with self._handling:
             epoch = self._rewind_if_needed()
-        self._apply_pause()
-        messages = self._consumer.consume(self._settings.streams_batch_events, _POLL_TIMEOUT_S)
-        partitions: dict[int, list[RawRecord]] = {}
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                self._consumer_error(message)
-                continue
-            partitions.setdefault(message.partition(), []).append(
-                RawRecord(message.offset(), message.timestamp()[1], message.key(), message.value())
-            )
-        follows = {partition: self._consumed.get(partition, _NO_OFFSET) for partition in partitions}
-        self._consumed |= {partition: records[-1].offset + 1 for partition, records in partitions.items()}
-        # Asked for here, in the thread that runs the rebalance callbacks: while one runs, librdkafka (2.16) never
-        # answers, and the thread that handles batches would wait for ever, with the lock that the callback waits for.
-        self._group_metadata = self._consumer.consumer_group_metadata()
-        return Batch(epoch, partitions, follows) if partitions else None
+        partitions = self._intake.poll(self._is_idle)
+        follows = {number: self._consumed.get(number, _NO_OFFSET) for number in partitions}
+        self._consumed |= {number: records[-1].offset + 1 for number, records in partitions.items()}
+        self._group_metadata = self._intake.group_metadata()
+        if not partitions:
+            return None
+        with self._idle:
+            self._polled += 1
+            return Batch(self._polled, epoch, partitions, follows)
 
     def handle(self, batch: Batch) -> bool:
         """Process and commit `batch`; False if it was dropped or rolled back and will come again."""
+        try:
+            return self._handle(batch)
+        finally:
+            with self._idle:
+                self._handled = batch.serial
+                self._idle.notify_all()
+
+    def _handle(self, batch: Batch) -> bool:
         with self._handling:
             if batch.epoch != self._epoch:
                 return False
@@ -147,8 +158,15 @@ class StreamEngine:
             started = time.monotonic()
             contracts = self._contracts  # the same for the whole batch
             results = [
-                process(p, records, window=self._windows[p], contracts=contracts, chain=self._chain)
-                for p, records in batch.partitions.items()
+                process(
+                    number,
+                    records,
+                    window=self._window(number),
+                    contracts=contracts,
+                    chain=self._chain,
+                    lane=self._lanes.lane(number),
+                )
+                for number, records in batch.partitions.items()
             ]
             try:
                 self._commit(results)
@@ -167,21 +185,29 @@ class StreamEngine:
     def stop(self) -> None:
         """Leave the group after the batch in hand."""
         with self._handling:
-            self._consumer.close()
+            self._intake.close()
+
+    def _is_idle(self, timeout_s: float) -> bool:
+        """Whether nothing that was polled is in hand, waiting at most so long for it."""
+        with self._idle:
+            return self._idle.wait_for(lambda: self._handled >= self._polled, timeout_s)
+
+    def _window(self, number: int) -> DedupeWindow:
+        return self._windows[self._lanes.home(number)]
 
     def _continues(self, batch: Batch) -> bool:
         """Whether nothing that was consumed before `batch` got lost on its way here: its records would have no outcome.
         Offsets alone do not tell, because a log may have gaps.
         """
-        for partition, records in batch.partitions.items():
-            expected = self._next.get(partition, _NO_OFFSET)
-            if records[0].offset < expected or partition not in self._windows:
+        for number, records in batch.partitions.items():
+            expected = self._next.get(number)
+            if expected is None or records[0].offset < expected:
                 raise InvariantError(
-                    f"partition {partition} brought offset {records[0].offset}, but {expected} was due: "
+                    f"raw partition {number} brought offset {records[0].offset}, but {expected} was due: "
                     "it would get a second outcome"
                 )
-            if batch.follows[partition] != expected:
-                log.warning("streams.batch_missing", partition=partition, due=expected, came=records[0].offset)
+            if batch.follows[number] != expected:
+                log.warning("streams.batch_missing", partition=number, due=expected, came=records[0].offset)
                 return False
         return True
 
@@ -192,7 +218,9 @@ class StreamEngine:
             for result in results:
                 self._produce(result)
 
-        offsets = [TopicPartition(self._topics.raw, r.partition, _last(r) + 1) for r in results]
+        offsets = [
+            TopicPartition(self._lanes.topic(r.partition), self._lanes.home(r.partition), _last(r) + 1) for r in results
+        ]
         transaction.commit(self._producer, self._group_metadata, produce=produce, offsets=offsets)
 
     def _produce(self, result: PartitionResult) -> None:
@@ -212,10 +240,11 @@ class StreamEngine:
     def _remember(self, results: list[PartitionResult]) -> None:
         events = counter("sluice_streams_events_total")
         for result in results:
-            window = self._windows[result.partition]
-            window.add(pack(result.new_ids), offsets=result.new_offsets, arrival_ms=result.last_arrival_ms)
+            window, home = self._window(result.partition), self._lanes.home(result.partition)
+            at = places(result.new_offsets, self._lanes.lane(result.partition))
+            window.add(pack(result.new_ids), offsets=at, arrival_ms=result.last_arrival_ms)
             self._next[result.partition] = _last(result) + 1
-            gauge("sluice_streams_dedupe_ids").labels(str(result.partition)).set(len(window))
+            gauge("sluice_streams_dedupe_ids").labels(str(home)).set(len(window))
             for label, count in result.unplanned.items():
                 counter("sluice_streams_unplanned_events_total").labels(label).inc(count)
             if result.outcome is not None:
@@ -226,82 +255,50 @@ class StreamEngine:
         self._epoch += 1
         self._rewind = True
 
-    # -- the consumer: everything below runs in the poll thread
+    # -- the intake: everything below runs in the poll thread
 
     def _rewind_if_needed(self) -> int:
         if self._rewind:
-            try:
-                for partition, offset in self._next.items():
-                    self._consumer.seek(TopicPartition(self._topics.raw, partition, offset))
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError._STATE:
-                    raise
-                # Just assigned and not fetching yet: what this poll brings is dropped, the next one rewinds.
-                return _NO_EPOCH
+            if not self._intake.seek(self._next):
+                return _NO_EPOCH  # what this poll brings is dropped, the next one rewinds
             self._consumed = dict(self._next)
             self._rewind = False
         return self._epoch
 
-    def _apply_pause(self) -> None:
-        assigned = self._consumer.assignment()
-        if assigned:
-            (self._consumer.pause if self._paused else self._consumer.resume)(assigned)
-
-    def _consumer_error(self, message: Message) -> None:
-        error = message.error()
-        if error.code() == KafkaError._AUTO_OFFSET_RESET:
-            raise InvariantError(
-                f"the raw topic was truncated under partition {message.partition()}: {error.str()}",
-                hint="Raw records were deleted before they were processed: retention is shorter than the lag.",
-            )
-        if kafka.is_fatal(error):
-            raise KafkaException(error)
-        log.warning("streams.consumer_error", code=error.name(), error=error.str())
-
-    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _take(self, group: Consumer, homes: list[int]) -> dict[int, int]:
         with self._handling:
-            start = [self._take(p.partition) for p in partitions]
-            if start:
-                consumer.incremental_assign(start)
-            self._joined = True
+            for home in homes:
+                self._recover(group, home)
+            return {number: self._next[number] for home in homes for number in self._lanes.both(home)}
 
-    def _take(self, partition: int) -> TopicPartition:
+    def _recover(self, group: Consumer, home: int) -> None:
         window = DedupeWindow(
             max_age_ms=self._settings.dedupe_window_hours * 3_600_000, max_ids=self._settings.dedupe_window_ids
         )
         started = time.monotonic()
-        offset = self._recovery.recover(self._consumer, partition, window)
-        self._windows[partition] = window
-        self._next[partition] = self._consumed[partition] = offset
-        gauge("sluice_streams_dedupe_ids").labels(str(partition)).set(len(window))
+        offsets = self._recovery.recover(group, home, window)
+        self._windows[home] = window
+        self._next |= offsets
+        self._consumed |= offsets
+        gauge("sluice_streams_dedupe_ids").labels(str(home)).set(len(window))
         log.info(
             "streams.partition_assigned",
-            partition=partition,
-            offset=offset,
+            partition=home,
+            offsets={self._lanes.lane(number): offset for number, offset in offsets.items()},
             ids=len(window),
             seconds=round(time.monotonic() - started, 3),
         )
-        return TopicPartition(self._topics.raw, partition, offset)
 
-    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _give_up(self, homes: list[int], how: str) -> None:
         with self._handling:  # waits for the batch in hand
-            self._drop(partitions, "revoked")
-            consumer.incremental_unassign(partitions)
-
-    def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        # Somebody else may own them already: nothing is committed, and a transaction in hand is refused by its
-        # group generation.
-        with self._handling:
-            self._drop(partitions, "lost")
-
-    def _drop(self, partitions: list[TopicPartition], how: str) -> None:
-        for partition in partitions:
-            self._windows.pop(partition.partition, None)
-            self._next.pop(partition.partition, None)
-            gauge("sluice_streams_dedupe_ids").labels(str(partition.partition)).set(0)
-        # Queued batches may hold records of these partitions, which could come back to us from an earlier offset.
-        self._forget_consumed()
-        log.info("streams.partitions_given_up", partitions=[p.partition for p in partitions], how=how)
+            for home in homes:
+                self._windows.pop(home, None)
+                for number in self._lanes.both(home):
+                    self._next.pop(number, None)
+                gauge("sluice_streams_dedupe_ids").labels(str(home)).set(0)
+            # Queued batches may hold records of these partitions, which could come back to us from an earlier offset.
+            self._forget_consumed()
+        log.info("streams.partitions_given_up", partitions=homes, how=how)
 
 
 def _last(result: PartitionResult) -> int:

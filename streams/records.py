@@ -27,8 +27,9 @@ class Run:
 class Outcome:
     """What became of each record of one batch of one raw partition (schema `outcome`).
 
-    `firsts` holds for each duplicate, in order, the raw offset in the same partition of the record that it repeats;
-    it is empty in records of version 1, which did not tell.
+    `raw_partition` is the number of the raw partition (`core.lanes`). `firsts` holds for each duplicate, in order, the
+    raw offset of the record that it repeats, with a bit set if that is in the other lane (`streams.places`). It is
+    empty in records of version 1, which did not tell.
     """
 
     raw_partition: int

@@ -1,4 +1,4 @@
-"""Where a partition continues and what its dedupe window holds, from the partition's own committed output.
+"""Where a partition of both lanes continues and what its dedupe window holds, from its own committed output.
 
 No second log can disagree with the outcome topic: it moved in the same transactions as the offsets. A worker that was
 killed or frozen may still hold one open, and may wake up and commit it, until it is fenced or times out. So, in this
@@ -23,9 +23,11 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from core import kafka
 from core.errors import InvariantError, UnavailableError
 from core.ids import DEDUPE_ID_BYTES
+from core.lanes import Lane, Lanes
 from core.log import get_logger
 from core.settings import Settings
 from core.topics import Topics
+from streams.places import places
 from streams.records import Outcome, decode_outcome
 from streams.window import DedupeWindow, Offsets
 
@@ -38,7 +40,7 @@ _OPEN_TRANSACTION_WAIT_S = kafka.TRANSACTION_TIMEOUT_MS / 1000 + 15
 _TAIL_RECORDS = 1_000
 
 
-def remember(window: DedupeWindow, outcome: Outcome, *, arrival_ms: int) -> None:
+def remember(window: DedupeWindow, outcome: Outcome, *, arrival_ms: int, lane: Lane = "live") -> None:
     """Add the ids of a committed batch, as the worker that wrote the outcome did."""
     offsets = curated_offsets(outcome)
     if len(offsets) * DEDUPE_ID_BYTES != len(outcome.ids):
@@ -46,7 +48,7 @@ def remember(window: DedupeWindow, outcome: Outcome, *, arrival_ms: int) -> None
             f"the outcome of raw offsets {outcome.first} to {outcome.last} counts {len(offsets)} curated records, "
             f"but holds {len(outcome.ids)} bytes of ids"
         )
-    window.add(outcome.ids, offsets=offsets, arrival_ms=arrival_ms)
+    window.add(outcome.ids, offsets=places(offsets, lane), arrival_ms=arrival_ms)
 
 
 def curated_offsets(outcome: Outcome) -> Offsets:
@@ -65,25 +67,31 @@ class Recovery:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._topics = Topics.named(settings.topic_prefix)
+        self._lanes = Lanes.of(settings)
         self._admin = AdminClient(kafka.common(settings))
 
-    def recover(self, group_consumer: Consumer, partition: int, window: DedupeWindow) -> int:
-        """Fill `window` and return the raw offset to continue from.
+    def recover(self, group_consumer: Consumer, home: int, window: DedupeWindow) -> dict[int, int]:
+        """Fill `window` with what both lanes of partition `home` have seen; returns where each number continues.
 
         The outcomes say where: the offset after the last that has one. A partition without outcomes starts at its
         beginning, whatever the group committed.
         """
-        raw = TopicPartition(self._topics.raw, partition)
-        committed = group_consumer.committed([raw], timeout=_OPEN_TRANSACTION_WAIT_S)[0].offset
-        last: Outcome | None = None
-        for outcome, arrival_ms in self._outcomes(partition):
-            remember(window, outcome, arrival_ms=arrival_ms)
-            last = outcome
-        low, _ = group_consumer.get_watermark_offsets(raw, timeout=_TIMEOUT_S)
-        start = last.last + 1 if last else low
-        if committed not in {start, kafka.NO_OFFSET}:
-            log.warning("streams.offset_differs", partition=partition, committed=committed, continues_at=start)
-        return start
+        numbers = self._lanes.both(home)
+        logs = [TopicPartition(self._lanes.topic(number), home) for number in numbers]
+        # One call for both lanes: it is answered once no transaction holds an offset of either.
+        found = group_consumer.committed(logs, timeout=_OPEN_TRANSACTION_WAIT_S)
+        committed = {self._lanes.number(each.topic, each.partition): each.offset for each in found}
+        starts = {}
+        for number, raw in zip(numbers, logs, strict=True):
+            last: Outcome | None = None
+            for outcome, arrival_ms in self._outcomes(number):
+                remember(window, outcome, arrival_ms=arrival_ms, lane=self._lanes.lane(number))
+                last = outcome
+            low, _ = group_consumer.get_watermark_offsets(raw, timeout=_TIMEOUT_S)
+            start = starts[number] = last.last + 1 if last else low
+            if committed[number] not in {start, kafka.NO_OFFSET}:
+                log.warning("streams.offset_differs", partition=number, committed=committed[number], continues_at=start)
+        return starts
 
     def _outcomes(self, partition: int) -> Iterator[tuple[Outcome, int]]:
         end = self._wait_until_stable(partition)

@@ -33,7 +33,9 @@ def lines(found: StreamsState) -> Iterator[str]:
         yield from _alert(contract, [each for each in found.alerts if each.alert.contract == contract])
     yield "1 event waits" if found.waiting == 1 else f"{found.waiting:,} events wait"
     for lag in found.partitions:
-        yield f"  partition {lag.partition}: {lag.waiting:,} (offset {lag.committed:,} of {lag.end:,})"
+        if lag.lane == "live" or lag.waiting:
+            name = "partition" if lag.lane == "live" else "historic partition"
+            yield f"  {name} {lag.partition}: {lag.waiting:,} (offset {lag.committed:,} of {lag.end:,})"
 
 
 def _pause(pause: Pause) -> Iterator[str]:

@@ -15,6 +15,7 @@ from core import control, kafka
 from core.clock import SystemClock
 from core.control import ControlFollower
 from core.errors import UnavailableError
+from core.lanes import Lane, Lanes
 from core.settings import Settings
 from core.topics import Topics
 from streams import alerts, pause
@@ -32,6 +33,7 @@ class WorkerAlert(msgspec.Struct, frozen=True):
 class Lag(msgspec.Struct, frozen=True):
     """Of one raw partition: the offset that the workers go on at, the end of the log, and what waits between."""
 
+    lane: Lane
     partition: int
     committed: int
     end: int
@@ -84,16 +86,19 @@ def read_control(settings: Settings) -> dict[str, bytes]:
 
 
 def read_lag(settings: Settings) -> list[Lag]:
-    raw = Topics.named(settings.topic_prefix).raw
+    """Of all live partitions, then of all historic ones."""
+    lanes = Lanes.of(settings)
     with _consumer(settings) as consumer:
-        partitions = [TopicPartition(raw, partition) for partition in _partitions(consumer, raw)]
-        committed = {p.partition: p.offset for p in consumer.committed(partitions, timeout=_TIMEOUT_S)}
-        lag = []
-        for each in partitions:
-            low, end = consumer.get_watermark_offsets(each, timeout=_TIMEOUT_S)
-            at = max(low, committed[each.partition])  # nothing is committed before the first event
-            lag.append(Lag(each.partition, at, end, max(0, end - at)))
-        return lag
+        return [*_lag(consumer, "live", lanes.live), *_lag(consumer, "historic", lanes.historic)]
+
+
+def _lag(consumer: Consumer, lane: Lane, topic: str) -> Iterator[Lag]:
+    partitions = [TopicPartition(topic, partition) for partition in _partitions(consumer, topic)]
+    committed = {p.partition: p.offset for p in consumer.committed(partitions, timeout=_TIMEOUT_S)}
+    for each in partitions:
+        low, end = consumer.get_watermark_offsets(each, timeout=_TIMEOUT_S)
+        at = max(low, committed[each.partition])  # nothing is committed before the first event
+        yield Lag(lane, each.partition, at, end, max(0, end - at))
 
 
 @contextmanager

@@ -1,14 +1,14 @@
-"""Raw records by offset: what an event was that left nothing but its outcome."""
+"""Raw records by number and offset (`core.lanes`): what an event was that left nothing but its outcome."""
 
 from __future__ import annotations
 
 import time
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from core import kafka
+from core.lanes import Lanes
 from core.settings import Settings
-from core.topics import Topics
 
 _TIMEOUT_S = 5.0
 
@@ -17,7 +17,7 @@ class RawReader:
     """A consumer that is pointed at one place at a time."""
 
     def __init__(self, settings: Settings, *, name: str) -> None:
-        self._topic = Topics.named(settings.topic_prefix).raw
+        self._lanes = Lanes.of(settings)
         self._consumer = Consumer(kafka.reader(settings, name=f"{name}.raw") | {"log_level": 0})
 
     def low(self, partition: int) -> int:
@@ -26,11 +26,11 @@ class RawReader:
         Raises:
             KafkaException: the broker does not answer.
         """
-        return int(self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=_TIMEOUT_S)[0])
+        return int(self._consumer.get_watermark_offsets(self._place(partition), timeout=_TIMEOUT_S)[0])
 
     def read(self, partition: int, *, first: int, last: int, limit: int) -> list[Message] | None:
         """At most `limit` records from `first` on and up to `last`; None if they could not be had now."""
-        self._consumer.assign([TopicPartition(self._topic, partition, first)])
+        self._consumer.assign([self._place(partition, first)])
         found: list[Message] = []
         deadline = time.monotonic() + _TIMEOUT_S
         while len(found) < limit and time.monotonic() < deadline:
@@ -49,6 +49,9 @@ class RawReader:
             elif kafka.is_fatal(error):
                 raise KafkaException(error)
         return found or None
+
+    def _place(self, number: int, offset: int = OFFSET_INVALID) -> TopicPartition:
+        return TopicPartition(self._lanes.topic(number), self._lanes.home(number), offset)
 
     def close(self) -> None:
         self._consumer.close()

@@ -55,7 +55,7 @@ class StreamPublisher:
         first = self._offset
         if records:
             now_ms = self._clock.now_ms()
-            raw = [RawRecord(self._offset + at, now_ms, key, value) for at, (key, value) in enumerate(records)]
+            raw = [RawRecord(self._offset + at, now_ms, key, value) for at, (key, value, _) in enumerate(records)]
             self._offset += len(raw)
             result = process(_PARTITION, raw, window=self._window, contracts=self._contracts)
             self._window.add(pack(result.new_ids), offsets=result.new_offsets, arrival_ms=result.last_arrival_ms)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from core import kafka
+from core.lanes import Lanes
 from core.settings import Settings
 from core.topics import Topics
 from sinks.clickhouse import ClickHouse
@@ -39,9 +40,12 @@ _OUTCOMES_A_CALL = 2_000
 _OUTCOMES_WAIT_S = 0.5
 
 
+_Place = tuple[str, int]  # topic and partition
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Ends of the raw partitions; events without an outcome; events without a row."""
+    """Ends of the raw partitions by number (`core.lanes`); events without an outcome; events without a row."""
 
     raw_ends: dict[int, int]
     committed: dict[int, int]
@@ -55,31 +59,37 @@ class OffsetSource:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._topics = Topics.named(settings.topic_prefix)
-        self._partitions = range(settings.partitions)
+        self._lanes = Lanes.of(settings)
         self._admin: AdminClient | None = None
 
     def __call__(self) -> Waiting:
         admin = self._admin = self._admin or AdminClient(kafka.common(self._settings) | _SILENT)
-        raw, curated = self._topics.raw, self._topics.curated
+        numbers, raw, curated = self._lanes.numbers, self._raw, self._curated
         # Committed first: an end that is read later can only make the lag larger, never negative.
-        decided = self._committed(admin, f"{self._settings.topic_prefix}streams.raw", raw)
-        stored = self._committed(admin, f"{self._settings.topic_prefix}sink.events", curated)
-        ends = self._ends(admin, raw, curated)
+        decided = self._committed(admin, f"{self._settings.topic_prefix}streams.raw", map(raw, numbers))
+        stored = self._committed(admin, f"{self._settings.topic_prefix}sink.events", map(curated, numbers))
+        ends = self._ends(admin, [*map(raw, numbers), *map(curated, numbers)])
         return Waiting(
-            raw_ends={p: ends[raw, p] for p in self._partitions},
-            committed=decided,
-            streams=sum(max(0, ends[raw, p] - decided[p]) for p in self._partitions),
-            sink=sum(records_between(stored[p], ends[curated, p]) for p in self._partitions),
+            raw_ends={n: ends[raw(n)] for n in numbers},
+            committed={n: decided[raw(n)] for n in numbers},
+            streams=sum(max(0, ends[raw(n)] - decided[raw(n)]) for n in numbers),
+            sink=sum(records_between(stored[curated(n)], ends[curated(n)]) for n in numbers),
         )
 
-    def _committed(self, admin: AdminClient, group: str, topic: str) -> dict[int, int]:
-        wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, p) for p in self._partitions])
+    def _raw(self, number: int) -> _Place:
+        return self._lanes.topic(number), self._lanes.home(number)
+
+    def _curated(self, number: int) -> _Place:
+        return self._topics.curated, number
+
+    def _committed(self, admin: AdminClient, group: str, places: Iterable[_Place]) -> dict[_Place, int]:
+        wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in places])
         answer = admin.list_consumer_group_offsets([wanted], request_timeout=_ANSWER_S)[group].result(_ANSWER_S)
         # A group that has committed nothing starts at the beginning.
-        return {found.partition: max(0, found.offset) for found in answer.topic_partitions}
+        return {(found.topic, found.partition): max(0, found.offset) for found in answer.topic_partitions}
 
-    def _ends(self, admin: AdminClient, *topics: str) -> dict[tuple[str, int], int]:
-        wanted = {TopicPartition(t, p): OffsetSpec.latest() for t in topics for p in self._partitions}
+    def _ends(self, admin: AdminClient, places: Iterable[_Place]) -> dict[_Place, int]:
+        wanted = {TopicPartition(*place): OffsetSpec.latest() for place in places}
         answers = admin.list_offsets(wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ANSWER_S)
         return {(tp.topic, tp.partition): future.result(_ANSWER_S).offset for tp, future in answers.items()}
 
@@ -128,7 +138,7 @@ class OutcomeSource:
         config = kafka.reader(self._settings, name="up") | _SILENT
         config |= {"fetch.wait.max.ms": _FETCH_WAIT_MS, "enable.partition.eof": False, "auto.offset.reset": "earliest"}
         consumer = Consumer(config)
-        consumer.assign([TopicPartition(self._topic, p, OFFSET_BEGINNING) for p in range(self._settings.partitions)])
+        consumer.assign([TopicPartition(self._topic, p, OFFSET_BEGINNING) for p in Lanes.of(self._settings).numbers])
         return consumer
 
     def _add(self, value: bytes) -> None:

@@ -1,12 +1,12 @@
 """One spooled record as bytes, and how records are found again in bytes that may be damaged.
 
-    marker 8 | crc 4 | length 4 | spooled_at_ms 8 | key length 4 | note length 4 | key | note | value
+    marker 8 | crc 4 | length 4 | spooled_at_ms 8 | key length 4 | note length 4 | lane 1 | key | note | value
 
 Integers are little-endian; `length` counts what follows it; `crc` is the CRC32C of everything behind it. The marker is
 random, one for each file, and stands in the file's name: a client that knew it could hide a record inside an event's
 text, which a scan that looks for the next record after damage would take for one of ours.
 
-`note` is empty but for records that were set aside: it says why.
+`lane` is 1 where the record is historic, else 0. `note` is empty but for records that were set aside: it says why.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collector.publisher import Record
 
 MARKER_BYTES = 8
 _CRC = Struct("<I")
-_HEAD = Struct("<IQII")  # length, spooled_at_ms, key length, note length
+_HEAD = Struct("<IQII?")  # length, spooled_at_ms, key length, note length, historic
 _CRC_AT = MARKER_BYTES
 _HEAD_AT = _CRC_AT + _CRC.size
 _BODY_AT = _HEAD_AT + _HEAD.size
@@ -58,9 +58,9 @@ def checksum(data: bytes) -> int:
 
 def encode(record: Record, *, marker: bytes, spooled_at_ms: int, note: str = "") -> bytes:
     noted = note.encode()
-    key, value = record
+    key, value, historic = record
     length = _BODY_AT - _LENGTH_AT_END + len(key) + len(noted) + len(value)
-    rest = b"".join((_HEAD.pack(length, spooled_at_ms, len(key), len(noted)), key, noted, value))
+    rest = b"".join((_HEAD.pack(length, spooled_at_ms, len(key), len(noted), historic), key, noted, value))
     return b"".join((marker, _CRC.pack(checksum(rest)), rest))
 
 
@@ -100,7 +100,7 @@ def _decode(data: bytes, position: int, marker: bytes, at: int) -> Entry | None:
     body = position + _BODY_AT
     if body > len(data) or not data.startswith(marker, position):
         return None
-    length, spooled_at_ms, key_length, note_length = _HEAD.unpack_from(data, position + _HEAD_AT)
+    length, spooled_at_ms, key_length, note_length, historic = _HEAD.unpack_from(data, position + _HEAD_AT)
     end = position + _LENGTH_AT_END + length
     if not body + key_length + note_length <= end <= len(data):
         return None
@@ -108,7 +108,7 @@ def _decode(data: bytes, position: int, marker: bytes, at: int) -> Entry | None:
         return None
     note_at = body + key_length
     value_at = note_at + note_length
-    record = Record(data[body:note_at], data[value_at:end])
+    record = Record(data[body:note_at], data[value_at:end], historic)
     return Entry(record, spooled_at_ms, data[note_at:value_at].decode("utf-8", "replace"), at + position, at + end)
 
 

@@ -21,6 +21,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from core import failpoints, kafka, metrics, topics
 from core.errors import ConfigError, InvariantError, StateError
 from core.failpoints import hit
+from core.lanes import Lanes
 from core.lifecycle import Lifecycle
 from core.log import configure, get_logger
 from core.metrics import counter, histogram
@@ -181,11 +182,11 @@ class ProcessorWorker:
                 f"{self._processor.name}: there is no topic {self._source}",
                 hint="`source` is curated, or the dead letters of a processor that was started before.",
             )
-        if len(known.partitions) != self._settings.partitions:
+        have, wanted = len(known.partitions), len(Lanes.of(self._settings).numbers)
+        if have != wanted:
             raise ConfigError(
-                f"topic {self._source} has {len(known.partitions)} partitions, "
-                f"the settings say {self._settings.partitions}",
-                hint=f"Set SLUICE_PARTITIONS={len(known.partitions)}.",
+                f"topic {self._source} has {have} partitions, the settings say {wanted}",
+                hint=f"Set SLUICE_PARTITIONS={have // 2}: there are two lanes.",
             )
 
     def _rewind_if_needed(self) -> bool:

@@ -92,7 +92,7 @@ class MockCluster:
     def create_topics(self, settings: Settings) -> None:
         """Those that a collector needs."""
         names = Topics.named(settings.topic_prefix)
-        for name in (names.control, names.raw):
+        for name in (names.control, names.raw_historic, names.raw):
             # Asking for a topic by name creates it.
             self._owner.list_topics(name, timeout=5)
 

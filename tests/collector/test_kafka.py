@@ -99,7 +99,7 @@ def test_trouble_ends_when_the_topic_is_seen(cluster: MockCluster) -> None:
         await asyncio.wait_for(publisher.wait_seen(), 5)
         return first, second, publisher.trouble()
 
-    assert with_publisher(settings, use) == ("the raw topic was not seen yet", f"topic {RAW} does not exist", "")
+    assert with_publisher(settings, use) == ("the raw topics were not seen yet", f"topic {RAW} does not exist", "")
 
 
 def test_no_acknowledgement_in_time_means_retry(unreachable: Settings) -> None:

@@ -25,10 +25,12 @@ def test_every_named_topic_is_declared_once() -> None:
     assert Topics.named("p.").raw == "p.raw"
 
 
-@pytest.mark.parametrize("name", ["raw", "curated", "dead_letters", "outcomes"])
-def test_partitions_match_the_raw_topic(name: str) -> None:
-    """A batch's output goes to the partition of its raw records: fewer there would lose some."""
-    assert by_name()[f"p.{name}"].partitions == 8
+@pytest.mark.parametrize("name", ["curated", "dead_letters", "outcomes"])
+def test_derived_topics_have_a_partition_for_each_raw_one(name: str) -> None:
+    """A batch's output goes to the number of its raw partition: fewer there would lose some."""
+    topics = by_name()
+    assert (topics["p.raw"].partitions, topics["p.raw_historic"].partitions) == (8, 8)
+    assert topics[f"p.{name}"].partitions == 16
 
 
 def test_windows_of_raw_are_asked_for_by_arrival() -> None:
@@ -57,6 +59,6 @@ def test_one_broker_may_be_away(copies: int, in_sync: str) -> None:
 
 def test_every_topic_takes_the_largest_event() -> None:
     for topic in declared(Settings()):
-        least = MAX_RAW_MESSAGE_BYTES if topic.name.endswith("raw") else MAX_MESSAGE_BYTES
+        least = MAX_RAW_MESSAGE_BYTES if topic.name in {"sluice.raw", "sluice.raw_historic"} else MAX_MESSAGE_BYTES
         assert int(topic.config["max.message.bytes"]) == least
     assert MAX_MESSAGE_BYTES > MAX_RAW_MESSAGE_BYTES, "a dead letter holds a raw record and more"

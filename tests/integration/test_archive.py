@@ -54,24 +54,28 @@ def _on_topic(client: Any, topic: str) -> list[tuple[Any, ...]]:
     return sorted(hexed)
 
 
-def test_the_archive_is_the_raw_topic(client: Any, topics: Topics, producer: Producer) -> None:
+@pytest.mark.parametrize("lane", ["live", "historic"])
+def test_the_archive_is_the_raw_topic(client: Any, topics: Topics, producer: Producer, lane: str) -> None:
+    topic = topics.raw if lane == "live" else topics.raw_historic
     visitor = uuid.uuid4().hex
     events = [
         {"event_type": "page_view", "visitor_id": f"{visitor}-{n % 7}", "consent_state": "granted", "url": f"/{n}"}
         for n in range(50)
     ]
-    assert client.send(events)[0] == 200
+    assert client.send({"historical": lane == "historic", "events": events})[0] == 200
     for partition, (key, value) in enumerate(
         [(None, None), (b"", b""), (b"k", b"\xff\0poison"), (None, b"x" * 70_000)]
     ):
-        producer.produce(topics.raw, value, key, partition=partition)
+        producer.produce(topic, value, key, partition=partition)
     producer.flush(_TIMEOUT_S)
     client.settle()
-    sent = _on_topic(client, topics.raw)
-    _eventually(client.server, "SELECT count() FROM raw_archive WHERE lane = 'live'", len(sent))
+    sent = _on_topic(client, topic)
+    assert len(sent) >= 54
+    _eventually(client.server, "SELECT count() FROM raw_archive WHERE lane = {lane:String}", len(sent), lane=lane)
     archived = client.server.rows(
         "SELECT raw_partition, raw_offset, toUnixTimestamp64Milli(arrival_at), lower(hex(key)), lower(hex(value)) "
-        "FROM raw_archive ORDER BY raw_partition, raw_offset"
+        "FROM raw_archive WHERE lane = {lane:String} ORDER BY raw_partition, raw_offset",
+        lane=lane,
     )
     assert [tuple(row) for row in archived] == sent
     assert client.server.scalar("SELECT countIf(arrival_day != toDate(arrival_at)) FROM raw_archive_log") == 0

@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, TopicPartition
 from cli.ledger import LedgerReader, wait_until_complete
 from core import kafka
 from core.errors import SluiceError
+from core.lanes import Lanes
 from core.settings import Settings
 from core.topics import Topics
 from schemas import envelope
@@ -259,9 +260,10 @@ class Judge:
 
     def _read(self, topic: str) -> list[bytes]:
         reader = Consumer(kafka.reader(self._settings, name="judge"))
-        reader.assign([TopicPartition(topic, p, 0) for p in range(self._settings.partitions)])
+        numbers = Lanes.of(self._settings).numbers
+        reader.assign([TopicPartition(topic, number, 0) for number in numbers])
         try:
-            return [message.value() for message in kafka.read_to_end(reader, partitions=self._settings.partitions)]
+            return [message.value() for message in kafka.read_to_end(reader, partitions=len(numbers))]
         finally:
             reader.close()
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from confluent_kafka import Consumer, TopicPartition
 
 from core import kafka
+from core.lanes import Lanes
 from core.settings import Settings
 from core.topics import Topics
 from streams.records import decode_outcome
@@ -49,7 +50,7 @@ class Progress:
         self._thread.start()
 
     def begin(self) -> None:
-        self._moved_at = dict.fromkeys(range(self.settings.partitions), time.monotonic())
+        self._moved_at = dict.fromkeys(Lanes.of(self.settings).numbers, time.monotonic())
         self._measuring = True
 
     def end(self) -> None:
@@ -70,17 +71,18 @@ class Progress:
         """Raw records without an outcome, by partition."""
         if self._ends is None:
             self._ends = Consumer(kafka.reader(self.settings, name="ends"))
-        topic = Topics.named(self.settings.topic_prefix).raw
+        lanes = Lanes.of(self.settings)
         pending = {}
-        for partition in range(self.settings.partitions):
-            _, end = self._ends.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)
-            pending[partition] = end - self.covered.get(partition, 0)
+        for number in lanes.numbers:
+            place = TopicPartition(lanes.topic(number), lanes.home(number))
+            _, end = self._ends.get_watermark_offsets(place, timeout=_TIMEOUT_S)
+            pending[number] = end - self.covered.get(number, 0)
         return pending
 
     def _run(self) -> None:
         reader = Consumer(kafka.reader(self.settings, name="progress") | {"enable.partition.eof": False})
         topic = Topics.named(self.settings.topic_prefix).outcomes
-        reader.assign([TopicPartition(topic, p, 0) for p in range(self.settings.partitions)])
+        reader.assign([TopicPartition(topic, p, 0) for p in Lanes.of(self.settings).numbers])
         try:
             while not self._stop.is_set():
                 message = reader.poll(0.1)

@@ -1,4 +1,4 @@
-"""Envelopes straight to the raw topic: what a collector would write, as fast as asked, all of it known from a seed."""
+"""Envelopes straight to the raw topics: what a collector would write, as fast as asked, all of it known from a seed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from numpy.typing import NDArray
 
 from core import kafka
+from core.lanes import Lanes
 from core.settings import Settings
 from core.topics import Topics
 from schemas import envelope
@@ -38,6 +39,7 @@ class RawWorkload:
     visitors: int = 5_000
     invalid_share: float = 0.01
     repeat_share: float = 0.02
+    historic_share: float = 0.3
 
     @cached_property
     def _visitors(self) -> NDArray[np.int64]:
@@ -56,6 +58,11 @@ class RawWorkload:
         events = np.concatenate([np.arange(self.size), again])
         places = np.concatenate([np.arange(self.size, dtype=np.float64), again + after + 0.5])
         return events[np.argsort(places, kind="stable")]
+
+    @cached_property
+    def historic(self) -> NDArray[np.bool_]:
+        """Which of `order` go through the historic lane: a repeat may come through the other one."""
+        return self._random(4).random(len(self.order)) < self.historic_share
 
     def key(self, event: int) -> bytes:
         return f"{TENANTS[event % 2]}|v-{self._visitors[event]}".encode()
@@ -110,22 +117,24 @@ class RawLoad:
 
     def _run(self) -> None:
         try:
-            self._send(self._paced(iter(self.workload.order.tolist())))
+            sent = zip(self.workload.order.tolist(), self.workload.historic.tolist(), strict=True)
+            self._send(self._paced(sent))
         except Exception as error:  # noqa: BLE001 (the verdict says it; a thread's trace would fail another test)
             self.failures.append(repr(error))
 
-    def _paced(self, events: Iterator[int]) -> Iterator[int]:
+    def _paced(self, sent: Iterator[tuple[int, bool]]) -> Iterator[tuple[int, bool]]:
         began = time.monotonic()
-        for event in events:
-            yield event
+        for each in sent:
+            yield each
             self.sent += 1
             while self.sent > (time.monotonic() - began) * self.rate and not self._hurry.is_set():
                 self._hurry.wait(_TICK_S)
 
-    def _send(self, events: Iterator[int]) -> None:
-        topic = Topics.named(self.settings.topic_prefix).raw
+    def _send(self, sent: Iterator[tuple[int, bool]]) -> None:
+        topics = Topics.named(self.settings.topic_prefix)
         producer = Producer(kafka.producer(self.settings) | {"linger.ms": 5, "queue.buffering.max.messages": 200_000})
-        for event in events:
+        for event, historic in sent:
+            topic = topics.raw_historic if historic else topics.raw
             key, value = self.workload.key(event), self.workload.value(event)
             while True:
                 try:
@@ -144,10 +153,12 @@ class RawLoad:
 
 
 def send_fresh(settings: Settings) -> None:
-    """One event to each raw partition, of a tenant that no workload has."""
-    topic = Topics.named(settings.topic_prefix).raw
+    """One event to each raw partition of both lanes, of a tenant that no workload has."""
+    lanes = Lanes.of(settings)
     producer = Producer(kafka.producer(settings))
-    workload = RawWorkload(0, settings.partitions, invalid_share=0.0)
-    for partition in range(settings.partitions):
-        producer.produce(topic, workload.value(partition, tenant=FRESH_TENANT), b"fresh", partition)
+    workload = RawWorkload(0, 2 * len(lanes.numbers), invalid_share=0.0)
+    for number in lanes.numbers:
+        # Two events have the same id: only every second one.
+        value = workload.value(2 * number, tenant=FRESH_TENANT)
+        producer.produce(lanes.topic(number), value, b"fresh", lanes.home(number))
     producer.flush(30)

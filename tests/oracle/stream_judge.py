@@ -2,7 +2,8 @@
 records sees.
 
 What each raw record must become is worked out here by the promises alone, one record after the other: invalid is a dead
-letter, an id that its tenant used before in this partition is a duplicate, anything else is curated.
+letter, an id that its tenant used before in this partition is a duplicate, anything else is curated. Which of the two
+lanes of a partition came first with an id only the workers know; all that follows from it is checked.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -20,9 +21,11 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from core import kafka
 from core.ids import dedupe_id
+from core.lanes import Lanes
 from core.settings import Settings
 from core.topics import Topics
 from schemas import envelope, framing
+from streams.places import OTHER_LANE
 from streams.records import Outcome, decode_dead_letter, decode_outcome
 from tests.oracle.raw_load import RawWorkload, event_of
 
@@ -81,39 +84,59 @@ class StreamJudge:
         self._settings = settings
         self._workload = workload
         self._topics = Topics.named(settings.topic_prefix)
+        self._lanes = Lanes.of(settings)
 
     def judge(self, verdict: StreamVerdict) -> None:
-        expected = self._expected(verdict)
+        expected = self._expected(verdict, self._curated_places())
         self._outcomes(verdict, expected)
         self._curated(verdict, expected)
         self._dead_letters(verdict, expected)
 
-    def _expected(self, verdict: StreamVerdict) -> dict[int, list[Expected]]:
-        partitions: dict[int, list[Expected]] = {p: [] for p in range(self._settings.partitions)}
-        seen: dict[int, dict[tuple[str, str], int]] = {p: {} for p in partitions}
+    def _expected(self, verdict: StreamVerdict, curated: set[tuple[int, int]]) -> dict[int, list[Expected]]:
+        numbers: dict[int, list[Expected]] = {number: [] for number in self._lanes.numbers}
         decoder = msgspec.json.Decoder(_Payload)
         sent: Counter[int] = Counter()
-        for message in self._read(self._topics.raw):
-            partition, value = message.partition(), message.value()
-            if message.offset() != len(partitions[partition]):
-                raise AssertionError(f"raw partition {partition} has a gap before offset {message.offset()}")
-            enveloped = envelope.decode(value)
+        for message in (*self._read(self._topics.raw), *self._read(self._topics.raw_historic)):
+            number = self._lanes.number(message.topic(), message.partition())
+            if message.offset() != len(numbers[number]):
+                raise AssertionError(f"raw partition {number} has a gap before offset {message.offset()}")
+            enveloped = envelope.decode(message.value())
             identity = (enveloped.head.tenant, decoder.decode(enveloped.payload).event_id)
             event = event_of(*identity)
             sent[event] += 1
-            outcome, letter, first = "curated", b"", -1
-            if event >= 0 and self._workload.invalid[event]:
-                outcome, letter = "dead_letter", value
-            elif identity in seen[partition]:
-                outcome, first = "duplicate", seen[partition][identity]
-            else:
-                seen[partition][identity] = message.offset()
-            partitions[partition].append(Expected(outcome, *identity, message.key(), letter, first))
+            dead = event >= 0 and self._workload.invalid[event]
+            outcome, letter = ("dead_letter", message.value()) if dead else ("curated", b"")
+            numbers[number].append(Expected(outcome, *identity, message.key(), letter))
         verdict.fresh = sent.pop(-1, 0)
         verdict.raw = sent.total()
         if sent != Counter(self._workload.order.tolist()):
-            verdict.unsent.append("the raw topic does not hold the workload")
-        return partitions
+            verdict.unsent.append("the raw topics do not hold the workload")
+        for home in range(self._lanes.partitions):
+            self._expect_duplicates(numbers, home, curated)
+        return numbers
+
+    def _expect_duplicates(self, numbers: dict[int, list[Expected]], home: int, curated: set[tuple[int, int]]) -> None:
+        firsts: dict[tuple[str, str], tuple[int, int]] = {}
+        for number in self._lanes.both(home):
+            for offset, each in enumerate(numbers[number]):
+                identity = (each.tenant, each.event_id)
+                if each.outcome != "curated":
+                    continue
+                known = firsts.setdefault(identity, (number, offset))
+                # The oldest of the live lane, unless the historic lane's oldest was first.
+                if known[0] != number and known not in curated and (number, offset) in curated:
+                    firsts[identity] = (number, offset)
+        for number in self._lanes.both(home):
+            for offset, each in enumerate(numbers[number]):
+                at, first = firsts.get((each.tenant, each.event_id), (number, offset))
+                if each.outcome == "curated" and (at, first) != (number, offset):
+                    named = first if at == number else first | OTHER_LANE
+                    numbers[number][offset] = replace(each, outcome="duplicate", first=named)
+
+    def _curated_places(self) -> set[tuple[int, int]]:
+        """Raw coordinates of what was curated."""
+        rows = (_row(message.value()) for message in self._read(self._topics.curated))
+        return {(row["raw_partition"], row["raw_offset"]) for row in rows}
 
     def _outcomes(self, verdict: StreamVerdict, expected: dict[int, list[Expected]]) -> None:
         covered = dict.fromkeys(expected, 0)
@@ -165,7 +188,7 @@ class StreamJudge:
 
     def _curated(self, verdict: StreamVerdict, expected: dict[int, list[Expected]]) -> None:
         found: dict[int, list[int]] = {p: [] for p in expected}
-        once: Counter[tuple[int, str, str]] = Counter()
+        once: Counter[tuple[int, str, str]] = Counter()  # over both lanes
         for message in self._read(self._topics.curated):
             row, partition = _row(message.value()), message.partition()
             offset = row["raw_offset"]
@@ -179,7 +202,7 @@ class StreamJudge:
             due = expected[partition][offset]
             if (row["tenant"], row["event_id"], message.key()) != (due.tenant, due.event_id, due.key):
                 verdict.invented.append(f"{where}: holds {row['tenant']} {row['event_id']}, not {due.event_id}")
-            once[partition, row["tenant"], row["event_id"]] += 1
+            once[self._lanes.home(partition), row["tenant"], row["event_id"]] += 1
             if found[partition] and offset < found[partition][-1]:
                 verdict.disordered.append(f"{where} after raw offset {found[partition][-1]}")
             found[partition].append(offset)
@@ -204,7 +227,8 @@ class StreamJudge:
     def _read(self, topic: str) -> Iterator[Message]:
         reader = Consumer(kafka.reader(self._settings, name="judge"))
         try:
-            partitions = range(self._settings.partitions)
+            raw = {self._lanes.live, self._lanes.historic}
+            partitions = range(self._lanes.partitions) if topic in raw else self._lanes.numbers
             reader.assign([TopicPartition(topic, p, 0) for p in partitions])
             yield from kafka.read_to_end(reader, partitions=len(partitions))
         finally:

@@ -205,9 +205,9 @@ def test_a_worker_hears_of_pauses_and_keeps_what_was_in_force_if_it_cannot_read_
     worker.take(PAUSE_KEY, b'{"paused": true}')
     assert gauge_of("sluice_streams_paused") == 1
     worker.take(PAUSE_KEY, b'{"paused": "maybe"}')
-    assert engine._paused
+    assert engine._intake._paused
     worker.take(PAUSE_KEY, None)
-    assert not engine._paused
+    assert not engine._intake._paused
     assert gauge_of("sluice_streams_paused") == 0
 
 

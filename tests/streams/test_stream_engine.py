@@ -5,8 +5,9 @@ a fatal error leave behind. That Kafka keeps its part of it is for the tests wit
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,155 +18,34 @@ from core.ids import dedupe_id
 from core.settings import Settings
 from schemas.contracts import bundled_contracts
 from streams import engine as module
+from streams import intake
 from streams.engine import Batch, StreamEngine
+from streams.places import OTHER_LANE
 from streams.records import decode_outcome
 from streams.window import DedupeWindow, pack
-from tests.streams.raw_events import ARRIVAL_MS, raw_value
+from tests.streams.kafka_fakes import (
+    ABORTABLE,
+    ARRIVAL_MS,
+    FENCED,
+    RETRIABLE,
+    FakeConsumer,
+    FakeProducer,
+    Message,
+)
+from tests.streams.raw_events import raw_value
 
 SETTINGS = Settings(kafka_bootstrap="127.0.0.1:1", topic_prefix="t.")
-ABORTABLE = KafkaError(KafkaError._TIMED_OUT, "timed out", False, False, True)
-RETRIABLE = KafkaError(KafkaError._TIMED_OUT, "slow", False, True, False)
-FENCED = KafkaError(KafkaError._FENCED, "fenced", True, False, False)
-
-
-@dataclass
-class Message:
-    at: int
-    data: bytes | None = None
-    failure: KafkaError | None = None
-
-    def error(self) -> KafkaError | None:
-        return self.failure
-
-    def partition(self) -> int:
-        return 0
-
-    def offset(self) -> int:
-        return self.at
-
-    def timestamp(self) -> tuple[int, int]:
-        return 2, ARRIVAL_MS + self.at
-
-    def key(self) -> bytes:
-        return b"k"
-
-    def value(self) -> bytes | None:
-        return self.data
-
-
-@dataclass
-class FakeConsumer:
-    """Holds a log of partition 0 and reads it from `position`."""
-
-    config: dict[str, Any]
-    log: list[Message] = field(default_factory=list)
-    position: int = 0
-    errors: deque[Message] = field(default_factory=deque)
-    seek_error: KafkaError | None = None
-    assigned: list[TopicPartition] = field(default_factory=list)
-    paused: bool = False
-    closed: bool = False
-    handlers: dict[str, Any] = field(default_factory=dict)
-
-    def subscribe(self, _topics: list[str], **handlers: Any) -> None:
-        self.handlers = handlers
-
-    def incremental_assign(self, partitions: list[TopicPartition]) -> None:
-        self.assigned += partitions
-        self.position = partitions[0].offset
-
-    def incremental_unassign(self, _partitions: list[TopicPartition]) -> None:
-        self.assigned.clear()
-
-    def assignment(self) -> list[TopicPartition]:
-        return self.assigned
-
-    def pause(self, _partitions: list[TopicPartition]) -> None:
-        self.paused = True
-
-    def resume(self, _partitions: list[TopicPartition]) -> None:
-        self.paused = False
-
-    def consume(self, number: int, _timeout: float) -> list[Message]:
-        if self.errors:
-            return [self.errors.popleft()]
-        if self.paused:
-            return []
-        found = [m for m in self.log if m.at >= self.position][:number]
-        self.position = found[-1].at + 1 if found else self.position
-        return found
-
-    def seek(self, to: TopicPartition) -> None:
-        if self.seek_error is not None:
-            raise KafkaException(self.seek_error)
-        self.position = to.offset
-
-    def consumer_group_metadata(self) -> str:
-        return "group"
-
-    def close(self) -> None:
-        self.closed = True
-
-
-@dataclass
-class FakeProducer:
-    """Keeps what is produced in a transaction until it is committed. `failures` fail the next calls of a name."""
-
-    config: dict[str, Any]
-    pending: list[tuple[str, int, bytes]] = field(default_factory=list)
-    pending_offsets: list[TopicPartition] = field(default_factory=list)
-    committed: list[tuple[str, int, bytes]] = field(default_factory=list)
-    offsets: dict[int, int] = field(default_factory=dict)
-    failures: dict[str, deque[KafkaError]] = field(default_factory=dict)
-    calls: list[str] = field(default_factory=list)
-    full: int = 0
-
-    def _called(self, name: str) -> None:
-        self.calls.append(name)
-        if self.failures.get(name):
-            raise KafkaException(self.failures[name].popleft())
-
-    def init_transactions(self, _timeout: float) -> None:
-        self._called("init")
-
-    def begin_transaction(self) -> None:
-        self._called("begin")
-
-    def produce(self, topic: str, value: bytes, _key: bytes | None, partition: int, *, timestamp: int) -> None:
-        assert timestamp >= ARRIVAL_MS
-        if self.full:
-            self.full -= 1
-            raise BufferError
-        self.pending.append((topic, partition, value))
-
-    def poll(self, _timeout: float) -> int:
-        self.calls.append("poll")
-        return 0
-
-    def send_offsets_to_transaction(self, offsets: list[TopicPartition], group: str, _timeout: float) -> None:
-        assert group == "group"
-        self._called("offsets")
-        self.pending_offsets = offsets
-
-    def commit_transaction(self, _timeout: float) -> None:
-        self._called("commit")
-        self.committed += self.pending
-        self.offsets |= {p.partition: p.offset for p in self.pending_offsets}
-        self.pending = []
-
-    def abort_transaction(self, _timeout: float) -> None:
-        self._called("abort")
-        self.pending, self.pending_offsets = [], []
 
 
 class FakeRecovery:
-    start = 0
+    start: dict[int, int] = {0: 0, 4: 0}  # noqa: RUF012 (set by a test)
     ids: list[bytes] = []  # noqa: RUF012 (set by a test)
 
     def __init__(self, _settings: Settings) -> None:
         pass
 
-    def recover(self, _consumer: Any, _partition: int, window: DedupeWindow) -> int:
+    def recover(self, _consumer: Any, home: int, window: DedupeWindow) -> dict[int, int]:
+        assert home == 0
         window.add(pack(self.ids), offsets=range(len(self.ids)), arrival_ms=ARRIVAL_MS)
         return self.start
 
@@ -175,7 +55,8 @@ class Rig:
 
     def __init__(self) -> None:
         self.engine = StreamEngine(SETTINGS, contracts=bundled_contracts())
-        self.consumer: FakeConsumer = self.engine._consumer
+        self.consumer: FakeConsumer = self.engine._intake._live
+        self.historic: FakeConsumer = self.engine._intake._historic
         self.producer: FakeProducer = self.engine._producer
         self.engine.start()
         self.assign()
@@ -184,11 +65,14 @@ class Rig:
         self.consumer.handlers["on_assign"](self.consumer, [TopicPartition("t.raw", 0)])
 
     def send(self, *values: bytes | None) -> None:
-        for value in values:
-            self.consumer.log.append(Message(len(self.consumer.log), value))
+        self.consumer.send(*values)
+
+    def send_historic(self, *values: bytes | None) -> None:
+        self.historic.send(*values, topic="t.raw_historic")
 
     def batch(self) -> Batch:
-        batch = self.engine.poll()
+        # The lanes take turns.
+        batch = self.engine.poll() or self.engine.poll()
         assert batch is not None
         return batch
 
@@ -204,7 +88,7 @@ class Rig:
 
 @pytest.fixture
 def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
-    monkeypatch.setattr(module, "Consumer", FakeConsumer)
+    monkeypatch.setattr(intake, "Consumer", FakeConsumer)
     monkeypatch.setattr(module, "Producer", FakeProducer)
     monkeypatch.setattr(module, "Recovery", FakeRecovery)
     return Rig()
@@ -214,7 +98,7 @@ def test_a_batch_moves_records_and_offsets_together(rig: Rig) -> None:
     rig.send(raw_value(event_id="a"), b"junk", raw_value(event_id="a"), raw_value(event_id="b"))
     assert rig.engine.handle(rig.batch())
     assert rig.producer.calls == ["init", "begin", "offsets", "commit"]
-    assert rig.producer.offsets == {0: 4}
+    assert rig.producer.offsets == {("t.raw", 0): 4}
     assert (len(rig.stored("curated")), len(rig.stored("dead_letters")), len(rig.stored("outcomes"))) == (2, 1, 1)
     assert rig.outcomes() == [("curated", 0, 1), ("dead_letter", 1, 1), ("duplicate", 2, 1), ("curated", 3, 1)]
     assert {partition for _, partition, _ in rig.producer.committed} == {0}
@@ -315,7 +199,7 @@ def test_a_lost_partition_commits_nothing(rig: Rig) -> None:
 
 
 def test_a_takeover_continues_where_the_output_ends(monkeypatch: pytest.MonkeyPatch, rig: Rig) -> None:
-    monkeypatch.setattr(FakeRecovery, "start", 1)
+    monkeypatch.setattr(FakeRecovery, "start", {0: 1, 4: 0})
     monkeypatch.setattr(FakeRecovery, "ids", [dedupe_id("demo", "a")])
     rig.consumer.handlers["on_revoke"](rig.consumer, [TopicPartition("t.raw", 0)])
     rig.assign()
@@ -362,7 +246,7 @@ def test_a_worker_without_a_share_has_joined(rig: Rig) -> None:
     fresh = StreamEngine(SETTINGS, contracts=bundled_contracts())
     fresh.start()
     assert not fresh.joined
-    consumer: FakeConsumer = fresh._consumer
+    consumer: FakeConsumer = fresh._intake._live
     consumer.handlers["on_assign"](consumer, [])
     assert fresh.joined
 
@@ -391,3 +275,113 @@ def test_dead_letters_are_judged_after_the_commit_and_outside_the_lock(
     assert heard == [], "an aborted batch comes again"
     assert rig.engine.handle(rig.batch())
     assert heard == [([0], 1, True)]
+
+
+# -- lanes
+
+
+def test_both_lanes_of_a_partition_are_taken_together(rig: Rig) -> None:
+    assert rig.consumer.subscribed == ["t.raw"]
+    assert "group.instance.id" not in rig.historic.config
+    assert [(p.topic, p.partition) for p in (*rig.consumer.assigned, *rig.historic.assigned)] == [
+        ("t.raw", 0),
+        ("t.raw_historic", 0),
+    ]
+    rig.consumer.handlers["on_revoke"](rig.consumer, [TopicPartition("t.raw", 0)])
+    assert rig.historic.assigned == []
+
+
+def test_a_historic_batch_has_its_own_number(rig: Rig) -> None:
+    rig.send_historic(raw_value(event_id="a"), b"junk")
+    assert rig.engine.handle(rig.batch())
+    assert rig.producer.offsets == {("t.raw_historic", 0): 2}
+    assert {partition for _, partition, _ in rig.producer.committed} == {4}
+    (outcome,) = [decode_outcome(value) for value in rig.stored("outcomes")]
+    assert (outcome.raw_partition, outcome.first, outcome.last) == (4, 0, 1)
+
+
+@pytest.mark.parametrize("first", ["live", "historic"])
+def test_an_id_counts_once_in_both_lanes(rig: Rig, first: str) -> None:
+    sends = [rig.send, rig.send_historic] if first == "live" else [rig.send_historic, rig.send]
+    for send in (*sends, *sends):
+        send(raw_value(event_id="b"), raw_value(event_id="a"))
+        assert rig.engine.handle(rig.batch())
+    outcomes = [decode_outcome(value) for value in rig.stored("outcomes")]
+    assert [[run.outcome for run in outcome.runs] for outcome in outcomes] == [["curated"], *[["duplicate"]] * 3]
+    # The other lane's first carries the mark, the same lane's does not.
+    assert [outcome.firsts for outcome in outcomes] == [
+        [],
+        [OTHER_LANE, OTHER_LANE | 1],
+        [0, 1],
+        [OTHER_LANE, OTHER_LANE | 1],
+    ]
+
+
+def test_live_events_go_first_and_historic_batches_are_small(rig: Rig) -> None:
+    rig.send_historic(*(raw_value(event_id=f"h{n}") for n in range(5_000)))
+    lanes = []
+    for number in range(8):
+        rig.send(*[raw_value(event_id=f"l{number}")] * (number > 3))
+        if batch := rig.engine.poll():
+            lanes.append((*batch.partitions, batch.records))
+            assert rig.engine.handle(batch)
+    # Live events are looked at between two historic batches, and gathered while one is in hand.
+    assert lanes == [(4, 2_000), (4, 2_000), (0, 1), (4, 1_000), (0, 2), (0, 1)]
+
+
+def test_nothing_historic_is_begun_while_a_batch_is_in_hand(rig: Rig) -> None:
+    rig.send(raw_value(event_id="a"))
+    rig.send_historic(raw_value(event_id="h"))
+    first = rig.batch()
+    assert [*first.partitions] == [0]
+    assert rig.engine.poll() is None
+    assert rig.engine.handle(first)
+    assert [*rig.batch().partitions] == [4]
+
+
+def test_many_live_events_leave_the_historic_lane_a_batch_a_second(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(rig.engine._intake, "_historic_at", now - 1)
+    values = [raw_value(event_id=f"e{n}") for n in range(100)]
+    monkeypatch.setattr(rig.engine._intake, "_settings", replace(SETTINGS, streams_historic_batch_events=10))
+    lanes: list[int] = []
+    for _ in range(12):
+        rig.send(*values)
+        rig.send_historic(*values[:10])
+        batch = rig.batch()
+        lanes.append(*batch.partitions)
+        assert rig.engine.handle(batch)
+        now += 0.25
+    assert lanes == [0, 4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0]
+
+
+def test_a_pause_holds_both_lanes(rig: Rig) -> None:
+    rig.engine.pause(True)
+    rig.send_historic(raw_value())
+    assert rig.engine.poll() is None
+    rig.engine.pause(False)
+    assert rig.batch().records == 1
+
+
+def test_an_aborted_historic_batch_comes_again(rig: Rig) -> None:
+    rig.producer.failures = {"commit": deque([ABORTABLE])}
+    rig.send_historic(raw_value(event_id="a"))
+    assert not rig.engine.handle(rig.batch())
+    assert rig.engine.handle(rig.batch())
+    assert rig.outcomes() == [("curated", 0, 1)]
+    assert rig.producer.offsets == {("t.raw_historic", 0): 1}
+
+
+def test_a_historic_batch_that_got_lost_holds_the_lane_up_for_moments_only(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.send_historic(raw_value(event_id="a"))
+    rig.batch()
+    rig.send_historic(raw_value(event_id="b"))
+    assert rig.engine.poll() is None
+    later = time.monotonic() + 10
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert not rig.engine.handle(rig.batch()), "the lost one is missing"
+    assert rig.engine.handle(rig.batch())
+    assert rig.outcomes() == [("curated", 0, 2)]

@@ -12,7 +12,12 @@ from streams.pause import Pause
 
 AT_MS = 1_700_000_000_000
 ALERT = Alert("order:2", "ratio", 1_000, 60, 3, ["a", "b"], AT_MS, AT_MS)
-LAG = [Lag(0, 5, 1_006, 1_001), Lag(1, 0, 0, 0)]
+LAG = [
+    Lag("live", 0, 5, 1_006, 1_001),
+    Lag("live", 1, 0, 0, 0),
+    Lag("historic", 0, 7, 7, 0),
+    Lag("historic", 1, 1, 31, 30),
+]
 
 
 def of(paused: Pause = Pause(), *alerts: WorkerAlert) -> StreamsState:  # noqa: B008 (frozen)
@@ -23,9 +28,10 @@ def test_all_is_well() -> None:
     assert list(lines(of())) == [
         "running",
         "no alerts on dead letters",
-        "1,001 events wait",
+        "1,031 events wait",
         "  partition 0: 1,001 (offset 5 of 1,006)",
         "  partition 1: 0 (offset 0 of 0)",
+        "  historic partition 1: 30 (offset 1 of 31)",
     ]
 
 
@@ -60,6 +66,6 @@ def test_a_pause_by_hand_says_what_is_known_of_it() -> None:
 
 def test_the_object_has_all_of_it() -> None:
     said = msgspec.json.decode(msgspec.json.encode(as_object(of(Pause(), WorkerAlert("0", ALERT)))))
-    assert (said["paused"], said["pause"], said["waiting"]) == (False, None, 1_001)
+    assert (said["paused"], said["pause"], said["waiting"]) == (False, None, 1_031)
     assert said["alerts"] == [{"worker": "0"} | msgspec.structs.asdict(ALERT)]
-    assert said["partitions"][0] == {"partition": 0, "committed": 5, "end": 1_006, "waiting": 1_001}
+    assert said["partitions"][0] == {"lane": "live", "partition": 0, "committed": 5, "end": 1_006, "waiting": 1_001}

@@ -12,7 +12,7 @@ from collector.publisher import Record
 from collector.spool import frames
 
 MARKER = bytes.fromhex("91c4b0a7d52e8f36")
-RECORDS = st.lists(st.builds(Record, st.binary(max_size=20), st.binary(max_size=60)), max_size=8)
+RECORDS = st.lists(st.builds(Record, st.binary(max_size=20), st.binary(max_size=60), st.booleans()), max_size=8)
 
 
 def written(records: list[Record]) -> tuple[bytes, list[int]]:
