@@ -25,7 +25,7 @@ import numpy as np
 
 from core.ids import DEDUPE_ID_BYTES
 from streams.dedupe_table import halves_of
-from streams.records import Outcome, RunBuilder, decode_outcome, encode_outcome
+from streams.records import Outcome, decode_outcome, encode_outcome, runs_of
 from streams.recovery import remember
 from streams.window import NOT_SEEN, DedupeWindow, first_positions, unpack
 
@@ -251,14 +251,12 @@ def rebuild(ids: int) -> dict[str, float]:
     source, offset = random.Random(2), 0
     values: list[bytes] = []
     while len(values) * _BATCH < ids:
-        runs = RunBuilder()
-        for at in range(offset, offset + _BATCH):
-            runs.add("duplicate" if source.random() < 0.02 else "curated", at)
-        curated = sum(run.count for run in runs.runs if run.outcome == "curated")
-        packed = source.randbytes(curated * DEDUPE_ID_BYTES)
-        values.append(
-            encode_outcome(Outcome(0, offset, offset + _BATCH - 1, runs.runs, packed, {"page_view:1": _BATCH}))
-        )
+        offsets = range(offset, offset + _BATCH)
+        repeats: list[int] = [at for at in offsets if source.random() < 0.02]
+        packed = source.randbytes((_BATCH - len(repeats)) * DEDUPE_ID_BYTES)
+        runs, firsts = runs_of(offsets, dict.fromkeys(repeats, "duplicate")), [at - 5_000 for at in repeats]
+        outcome = Outcome(0, offset, offsets[-1], runs, packed, {"page_view:1": _BATCH}, firsts)
+        values.append(encode_outcome(outcome))
         offset += _BATCH
 
     def whole() -> None:

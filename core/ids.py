@@ -44,6 +44,13 @@ def derived(namespace: uuid.UUID, *parts: str) -> str:
     return str(uuid.uuid5(namespace, "\x1f".join(parts)))
 
 
+def dedupe_hash(tenant: str) -> hashlib.blake2b:
+    """A hash that has taken in the tenant. A copy of it, updated with the bytes of an event id, digests to the
+    `dedupe_id` of both: two thirds of the cost, where many events have one tenant.
+    """
+    return hashlib.blake2b(f"{tenant}\0".encode(), digest_size=DEDUPE_ID_BYTES)
+
+
 def dedupe_id(tenant: str, event_id: str) -> bytes:
     """The 16 bytes under which (tenant, event id) is remembered in dedupe windows and outcome records."""
     return hashlib.blake2b(f"{tenant}\0{event_id}".encode(), digest_size=DEDUPE_ID_BYTES).digest()

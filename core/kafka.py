@@ -118,7 +118,9 @@ def transactional_producer(settings: Settings, *, transactional_id: str) -> Conf
         "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
         # Shorter would give up on a broker that restarts within the transaction's time.
         "message.timeout.ms": TRANSACTION_TIMEOUT_MS,
-        "linger.ms": 5,
+        # The end of a transaction sends what waits, whatever this says: so messages are gathered until then, or until a
+        # batch is full. At 5 ms the client made three times as many batches, and they cost it twice as much.
+        "linger.ms": 100,
         "queue.buffering.max.messages": 1_000_000,
         "queue.buffering.max.kbytes": 1 << 20,
         "batch.num.messages": 10_000,

@@ -71,9 +71,9 @@ class Contracts:
     """All released contracts of a registry, compiled."""
 
     def __init__(self, registry: Registry) -> None:
-        self._tracked = compile_record(registry.get("tracked_event", 1).resolved)
+        self.tracked = compile_record(registry.get("tracked_event", 1).resolved)
         context = registry.versions(CONTEXT_SUBJECT)
-        self._context = compile_record(registry.latest(CONTEXT_SUBJECT).resolved) if context else None
+        self.context = compile_record(registry.latest(CONTEXT_SUBJECT).resolved) if context else None
         self._events = {subject: _Versions(registry, subject) for subject in registry.subjects("event")}
         self._open = self._events.get(OPEN_SUBJECT)
 
@@ -88,9 +88,9 @@ class Contracts:
             raise ContractError([Fault("unknown_event", "$.event_type", "an event with a contract", "")])
         candidates = versions.candidates(version)
         try:
-            tracked = self._tracked.decode(payload)
+            tracked = self.tracked.decode(payload)
         except DECODE_ERRORS as error:
-            raise ContractError(_explained(self._tracked, payload, "$", error), candidates[0]) from error
+            raise ContractError(_explained(self.tracked, payload, "$", error), candidates[0]) from error
         properties, context = bytes(tracked.properties), bytes(tracked.context)
         faults = [] if context == _NOTHING else self._context_faults(context)
         for contract in candidates:
@@ -108,13 +108,24 @@ class Contracts:
         newest = candidates[0]
         raise ContractError(_explained(newest.compiled, properties, "$.properties") + faults, newest)
 
+    def usual(self, event: str, version: int) -> Contract | None:
+        """The contract that judges nearly all events of a head, if what its `quick` form takes needs no more care than
+        that: the first that `judge` would try, without another shape to be brought into.
+        """
+        versions = self._events.get(event) or self._open
+        try:
+            contract = versions.candidates(version)[0] if versions is not None else None
+        except ContractError:
+            return None
+        return contract if contract and contract.compiled.quick and not contract.reshape else None
+
     def _context_faults(self, context: bytes) -> list[Fault]:
-        if self._context is None:
+        if self.context is None:
             return []
         try:
-            self._context.decode(context)
+            self.context.decode(context)
         except DECODE_ERRORS as error:
-            return _explained(self._context, context, "$.context", error)
+            return _explained(self.context, context, "$.context", error)
         return []
 
 

@@ -1,8 +1,8 @@
 """The value of a raw record: written by the collector, sliced by the streams (schema `raw_envelope`).
 
-Version 2 puts what repeats from record to record (`Head`) in one piece behind its length: a reader looks the piece up
-instead of decoding it, which with the rest read in place costs a quarter of decoding field by field. Written by hand
-for speed, both ways, and held equal to fastavro by property tests. Version 1 is still read.
+Version 2 puts what repeats from record to record (`Head`) in one piece behind its length: the streams look the piece
+up instead of decoding it (`streams/reading.py`). Written by hand, both ways, and held equal to fastavro by property
+tests. Version 1 is still read.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ NO_RECEIPT = bytes(16)
 # Bits that the later bytes of a long start at. Avro's long has 64 bits: without the bound, a corrupt record would be
 # read into an integer as long as itself.
 _LATER_BITS = range(7, 64, 7)
-# The clock of 1987 to 2109 in milliseconds is a varint of this many bytes.
-_TIME_BYTES = 6
 # Clients choose what a head holds, so the memos are bounded; a full one starts anew.
 _MOST_REMEMBERED = 16_384
 
@@ -52,22 +50,7 @@ class Envelope(NamedTuple):
     payload: bytes
 
 
-class _Times(dict[bytes, int]):
-    """The time that six bytes stand for: events come many to a millisecond. 0 if it takes more or fewer."""
-
-    def __missing__(self, encoded: bytes) -> int:
-        if len(encoded) < _TIME_BYTES or encoded[-1] > 127 or min(encoded[:-1]) < 128:
-            return 0
-        if len(self) >= _MOST_REMEMBERED:
-            self.clear()
-        time_ms, _ = _long(encoded, 0)
-        self[encoded] = time_ms
-        return time_ms
-
-
-_times = _Times()
 _written_heads: dict[Head, bytes] = {}
-_read_heads: dict[bytes, Head] = {}
 
 
 @cache
@@ -114,52 +97,20 @@ def decode(value: bytes) -> Envelope:
         EnvelopeError: not framed, written with an unknown schema, truncated, or with bytes left over.
     """
     try:
-        if value[:5] == _usual_prefix() and (found := _decode_usual(value)) is not None:
-            return found
-    except (IndexError, UnicodeDecodeError):
-        pass  # read where it does not end where it usually does
-    try:
         return _decode_by_field(value)
     except (IndexError, UnicodeDecodeError) as error:
         raise EnvelopeError("the envelope is truncated or corrupt") from error
 
 
-def _decode_usual(value: bytes) -> Envelope | None:
-    """The short cut: a head that was seen before, lengths of one or two bytes. None if the value is not like that."""
-    size = value[5]
-    at = 6 + (size >> 1)
-    head = _read_heads.get(value[6:at])
-    if head is None:
-        return None
-    receipt_id = value[at : at + 16]
-    received_at_ms = _times[value[at + 16 : at + 16 + _TIME_BYTES]]
-    at += 16 + _TIME_BYTES
-    trace = value[at]
-    end = at + 1 + (trace >> 1)
-    traceparent = value[at + 1 : end].decode() if trace else ""
-    agent = value[end]
-    if agent < 128:
-        more = 0
-        at = end + 1 + (agent >> 1)
-        user_agent = value[end + 1 : at].decode()
-    else:
-        more = value[end + 1]
-        at = end + 2 + ((agent & 127 | more << 7) >> 1)
-        user_agent = value[end + 2 : at].decode()
-    ip = value[at]
-    end = at + 1 + (ip >> 1)
-    client_ip = value[at + 1 : end].decode() if ip else ""
-    low, high = value[end], value[end + 1]
-    payload = value[end + 2 :]
-    if (
-        (low & 127 | high << 7) != len(payload) << 1
-        or not low > 127 > high
-        or (size | trace | agent | ip) & 1  # a length below 0
-        or (size | trace | more | ip) > 127
-        or not received_at_ms
-    ):
-        return None
-    return Envelope(head, receipt_id, received_at_ms, traceparent, user_agent, client_ip, payload)
+def beginning(value: bytes) -> bytes:
+    """What `value`, one that `decode` takes, begins with, up to the end of its head. Other values that begin with the
+    same bytes have the same head, and the other fields behind it. Empty if it is of another version, framed in another
+    way, or has a head of more than 8,191 bytes.
+    """
+    if value[:5] != _usual_prefix():
+        return b""
+    size, at = _long(value, 5)
+    return value[: at + size] if at < 8 else b""
 
 
 def _write_head(head: Head) -> bytes:
@@ -192,7 +143,7 @@ def _decode_by_field(value: bytes) -> Envelope:
     size, at = _long(value, at)
     begins = at
     head, at = _head(value, at)
-    if at - begins != size:  # who takes the short cut must see the same
+    if at - begins != size:  # who looks the head up must see the same
         raise EnvelopeError(f"the envelope's head should have {size} bytes and has {at - begins}")
     receipt_id = value[at : at + 16]
     received_at_ms, at = _long(value, at + 16)
@@ -200,9 +151,6 @@ def _decode_by_field(value: bytes) -> Envelope:
     user_agent, at = _string(value, at)
     client_ip, at = _string(value, at)
     payload = _payload(value, at)
-    if len(_read_heads) >= _MOST_REMEMBERED:
-        _read_heads.clear()
-    _read_heads[value[begins : begins + size]] = head
     return Envelope(head, receipt_id, received_at_ms, traceparent, user_agent, client_ip, payload)
 
 

@@ -1,6 +1,7 @@
 """Raw topic → curated, dead letters and outcomes, exactly once.
 
 batch.py     what becomes of each record of a batch: no Kafka, no Faust, so replay runs the same logic
+reading.py   from a raw record to a judged event; rows.py from there to the curated record
 window.py    the ids that were seen; dedupe_table.py and segment.py hold them in little memory
 enrich/      what an address, referrer, user agent and network tell about an event
 records.py   values of the topics written here

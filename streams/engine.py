@@ -227,15 +227,15 @@ class StreamEngine:
         outcome = result.outcome
         if outcome is None:
             raise InvariantError(f"a batch of partition {result.partition} has no outcome")
-        partition = result.partition
-        for curated in result.curated:
-            self._send(self._topics.curated, partition, curated.key, curated.value, curated.arrival_ms)
-        for letter in result.dead_letters:
-            self._send(self._topics.dead_letters, partition, None, encode_dead_letter(letter), letter.arrival_at)
-        self._send(self._topics.outcomes, partition, None, encode_outcome(outcome), result.last_arrival_ms)
-
-    def _send(self, topic: str, partition: int, key: bytes | None, value: bytes, timestamp_ms: int) -> None:
-        transaction.send(self._producer, topic, partition, key, value, timestamp=timestamp_ms)
+        records = zip(result.fresh, result.values, strict=True)
+        curated = ((key, value, arrival_ms) for (_, arrival_ms, key, _), value in records)
+        letters = ((None, encode_dead_letter(letter), letter.arrival_at) for letter in result.dead_letters)
+        for topic, values in (
+            (self._topics.curated, curated),
+            (self._topics.dead_letters, letters),
+            (self._topics.outcomes, [(None, encode_outcome(outcome), result.last_arrival_ms)]),
+        ):
+            transaction.send_all(self._producer, topic, result.partition, values)
 
     def _remember(self, results: list[PartitionResult]) -> None:
         events = counter("sluice_streams_events_total")

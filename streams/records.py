@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
+
+import numpy as np
 
 from core.errors import InputError
 from schemas import record
@@ -12,6 +14,7 @@ from schemas.faults import Fault, fingerprint
 from schemas.registry import bundled
 
 OutcomeKind = Literal["curated", "duplicate", "dead_letter"]
+_KINDS: tuple[OutcomeKind, ...] = ("curated", "duplicate", "dead_letter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,36 +73,18 @@ class DeadLetter:
         return self.faults[0].code
 
 
-class RunBuilder:
-    """Collects outcomes in offset order into runs.
+def runs_of(offsets: Sequence[int], others: Mapping[int, OutcomeKind]) -> list[Run]:
+    """Runs over `offsets`, which rise. What `others` does not name is curated.
 
     A run ends at a gap in the log, which is no record and has no outcome: so a run tells the offset of each record.
     """
-
-    __slots__ = ("_count", "_first", "_outcome", "_runs")
-
-    def __init__(self) -> None:
-        self._runs: list[Run] = []
-        self._outcome: OutcomeKind = "curated"
-        self._first = self._count = 0
-
-    def add(self, outcome: OutcomeKind, offset: int) -> None:
-        if outcome == self._outcome and offset == self._first + self._count:
-            self._count += 1
-            return
-        self._end_run()
-        self._outcome, self._first, self._count = outcome, offset, 1
-
-    @property
-    def runs(self) -> list[Run]:
-        """All so far."""
-        self._end_run()
-        return self._runs
-
-    def _end_run(self) -> None:
-        if self._count:
-            self._runs.append(Run(self._outcome, self._first, self._count))
-            self._first, self._count = self._first + self._count, 0
+    at = np.asarray(offsets, np.int64)
+    kinds = np.zeros(len(at), np.int8)
+    kinds[np.searchsorted(at, list(others))] = [_KINDS.index(kind) for kind in others.values()]
+    starts = np.flatnonzero((np.diff(at, prepend=-1) != 1) | (np.diff(kinds, prepend=-1) != 0))
+    counts = np.diff(starts, append=len(at))
+    columns = (kinds[starts].tolist(), at[starts].tolist(), counts.tolist())
+    return [Run(_KINDS[kind], first, count) for kind, first, count in zip(*columns, strict=True)]
 
 
 def encode_outcome(outcome: Outcome) -> bytes:

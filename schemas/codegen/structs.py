@@ -135,11 +135,16 @@ class _Digits(decimal.Decimal):
         return number
 
 
-def _digits(about: model.Decimal) -> type[_Digits]:
+def _digits_pattern(about: model.Decimal) -> str:
     whole = about.precision - about.scale
     before = rf"(?:0|[1-9][0-9]{{0,{whole - 1}}})" if whole else "0"
     after = rf"(?:\.[0-9]{{1,{about.scale}}})?" if about.scale else ""
-    fits = staticmethod(re.compile(f"-?{before}{after}", re.ASCII).fullmatch)
+    return f"-?{before}{after}"
+
+
+def _digits(about: model.Decimal) -> type[_Digits]:
+    whole = about.precision - about.scale
+    fits = staticmethod(re.compile(_digits_pattern(about), re.ASCII).fullmatch)
     members = {"scale": about.scale, "whole": whole, "low": about.low, "high": about.high, "fits": fits}
     return type(_Digits.__name__, (_Digits,), members)
 
@@ -193,6 +198,21 @@ def struct_types(record: Record) -> StructTypes:
     strict_type = strict.record(record, "$")
     strict.finish()
     return StructTypes(lenient_type, strict_type)
+
+
+def quick_type(record: Record) -> type[msgspec.Struct] | None:
+    """A type that is decoded into only to see whether text fits: without the hooks of the types above, which run in
+    Python. It takes what the strict form takes or less, never more: no number with a fraction for a decimal, no text
+    for a time within bounds. None where that cannot be said without a hook.
+    """
+    try:
+        return _QuickBuilder(strict=True, bases={}).record(record, "$")
+    except _NeedsHookError:
+        return None
+
+
+class _NeedsHookError(Exception):
+    pass
 
 
 @dataclass(slots=True)
@@ -323,6 +343,47 @@ class _Builder:
             type_ = self.type(branch, path)
             out = type_ if out is None else out | type_
         return out
+
+
+class _QuickBuilder(_Builder):
+    def record(self, record: Record, path: str) -> type[msgspec.Struct]:
+        if (known := self.structs.get(id(record))) is not None:
+            return known
+        fields: list[Any] = [(e.attribute, Any, None) if e.has_default else (e.attribute, Any) for e in record.fields]
+        struct = msgspec.defstruct(
+            record.short_name,
+            fields,
+            rename={each.attribute: each.name for each in record.fields if each.attribute != each.name},
+            kw_only=True,
+            gc=False,
+            forbid_unknown_fields=True,
+        )
+        self.structs[id(record)] = struct
+        for each in record.fields:
+            struct.__annotations__[each.attribute] = self.type(each.type, f"{path}.{each.name}")
+        return struct
+
+    def type(self, type_: Type, path: str) -> Any:
+        match type_:
+            case model.Timestamp(low=low, high=high) | model.Date(low=low, high=high) if _is_hooked(type_):
+                return Annotated[int, msgspec.Meta(ge=low, le=high)]
+            case model.Decimal(low=None, high=None):
+                most = _most(type_)
+                return (
+                    Annotated[str, msgspec.Meta(pattern=rf"\A{_digits_pattern(type_)}\Z")]
+                    | Annotated[int, msgspec.Meta(ge=-most, le=most)]
+                )
+            case model.Decimal(low=0, high=None):
+                text = msgspec.Meta(pattern=rf"\A{_digits_pattern(type_).removeprefix('-?')}\Z")
+                return Annotated[str, text] | Annotated[int, msgspec.Meta(ge=0, le=_most(type_))]
+            case model.Decimal():
+                raise _NeedsHookError
+        return super().type(type_, path)
+
+
+def _most(about: model.Decimal) -> int:
+    """The largest whole number of a decimal's digits that a bound of msgspec's can be."""
+    return min(int(10 ** (about.precision - about.scale)) - 1, model.LONG[1])
 
 
 def _is_hooked(type_: Type) -> bool:

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, Generic, TypeVar
 
 _LIMIT = 32_768  # entries; about 3 MiB a memo, at most
-_LENGTHS = 4_096  # longer texts are encoded the slower way; each entry costs 80 bytes
+LENGTHS = 8_192  # longer texts are encoded the slower way; each entry costs 80 bytes
 
 Piece = TypeVar("Piece", bytes, str)
 
@@ -72,5 +72,5 @@ def for_text() -> dict[str, Any]:
         "V": Memo(_text(varint)),
         "LOW": [*map(_text(_low), range(8192))],
         "HIGH": Memo(_text(_unsigned)),
-        "LENGTH": [*map(_text(varint), range(_LENGTHS))],
+        "LENGTH": [*map(_text(varint), range(LENGTHS))],
     }

@@ -1,4 +1,4 @@
-"""What enrichment may look at, and what comes out: one record each, for every step."""
+"""What enrichment may look at, and what comes out of each step."""
 
 from __future__ import annotations
 
@@ -21,31 +21,6 @@ class Facts(Struct, frozen=True, gc=False):
     occurred_at_ms: int = 0
     tenant: str = ""
     host: str = ""
-
-
-class Enriched(Struct, frozen=True, gc=False):
-    """All columns, in the order of the steps. Empty text is "not known", also where a step is off or failed."""
-
-    ua_browser: str = ""
-    ua_browser_version: str = ""
-    ua_os: str = ""
-    ua_device: str = ""
-    is_bot: bool = False
-    referrer_type: str = ""
-    referrer_name: str = ""
-    utm_source: str = ""
-    utm_medium: str = ""
-    utm_campaign: str = ""
-    utm_term: str = ""
-    utm_content: str = ""
-    click_id_type: str = ""
-    click_id: str = ""
-    channel: str = ""
-    geo_country: str = ""
-    geo_region: str = ""
-    geo_city: str = ""
-    session_id: str = ""
-    session_derived: bool = False
 
 
 # What each step finds of an event. Plain tuples: they are taken apart for every event, which costs a named tuple twice

@@ -32,7 +32,7 @@ from schemas.external import ExternalRegistry, Known, RegistryRefusedError
 from schemas.publishing import CACHE_FILE, connect, install, publish
 from schemas.registry import bundled, registry_at
 from schemas.registry_view import text
-from streams import batch, records
+from streams import reading, records
 from tests.schemas.fake_registry import FakeRegistry, fake_registry
 from tests.schemas.folders import shop
 from tests.schemas.registry_server import ROOT, environment, serving
@@ -54,7 +54,7 @@ def fake() -> Iterator[FakeRegistry]:
 @pytest.fixture
 def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A process that has encoded nothing yet, for one test."""
-    compiled = (framing.frames, envelope._usual_prefix, batch._event_encoder)
+    compiled = (framing.frames, envelope._usual_prefix, reading.reader)
     monkeypatch.setattr(framing, "_process", framing._Process())
     for each in compiled:
         each.cache_clear()

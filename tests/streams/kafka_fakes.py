@@ -178,7 +178,15 @@ class FakeProducer:
         self._called("begin")
 
     def produce(
-        self, topic: str, value: bytes, _key: bytes | None, partition: int, *, timestamp: int, headers: Any = None
+        self,
+        topic: str,
+        value: bytes,
+        _key: bytes | None,
+        partition: int,
+        _callback: None = None,
+        _on_delivery: None = None,
+        timestamp: int = 0,
+        headers: Any = None,
     ) -> None:
         if self.full:
             self.full -= 1

@@ -15,7 +15,7 @@ from core.errors import InvariantError
 from core.ids import DEDUPE_ID_BYTES
 from streams import window as module
 from streams.dedupe_table import DedupeTable
-from streams.records import Outcome, Run, RunBuilder, decode_outcome, encode_outcome
+from streams.records import Outcome, OutcomeKind, Run, decode_outcome, encode_outcome, runs_of
 from streams.recovery import curated_offsets, remember
 from streams.window import NOT_SEEN, DedupeWindow, first_positions, pack, unpack
 
@@ -300,12 +300,10 @@ KINDS = st.lists(st.sampled_from(["curated", "duplicate", "dead_letter"]), min_s
 
 @given(KINDS)
 def test_offsets_of_curated_records_are_read_from_the_runs(kinds: list) -> None:
-    builder, expected = RunBuilder(), []
-    for offset, kind in enumerate(kinds, start=100):
-        builder.add(kind, offset)
-        if kind == "curated":
-            expected.append(offset)
-    assert curated_offsets(Outcome(0, 100, 99 + len(kinds), builder.runs, b"", {})).tolist() == expected
+    offsets = dict(enumerate(kinds, start=100))
+    outcome = Outcome(0, 100, 99 + len(kinds), runs_of(list(offsets), offsets), b"", {})
+    expected = [offset for offset, kind in offsets.items() if kind == "curated"]
+    assert curated_offsets(outcome).tolist() == list(outcome.offsets("curated")) == expected
 
 
 def test_an_outcome_whose_ids_and_runs_disagree_is_refused() -> None:
@@ -323,17 +321,18 @@ def test_a_rebuilt_window_equals_the_one_that_was_lost(batches: list[tuple[int, 
     lost, now, next_offset, written = DedupeWindow(max_age_ms=60, max_ids=max_ids), 0, 0, []
     for later, ids in batches:
         now += later
-        runs, new, offsets, firsts = RunBuilder(), [], [], []
+        repeats: dict[int, OutcomeKind] = {}
+        new, offsets, firsts = [], [], []
         for offset, dedupe_id in enumerate(ids, start=next_offset):
             if dedupe_id in lost:
-                runs.add("duplicate", offset)
+                repeats[offset] = "duplicate"
                 firsts += lost.find(dedupe_id).tolist()
                 continue
-            runs.add("curated", offset)
             new.append(dedupe_id)
             offsets.append(offset)
         lost.add(pack(new), offsets=offsets, arrival_ms=now)
-        outcome = Outcome(0, next_offset, next_offset + len(ids), runs.runs, pack(new), {}, firsts)
+        runs = runs_of(range(next_offset, next_offset + len(ids)), repeats)
+        outcome = Outcome(0, next_offset, next_offset + len(ids), runs, pack(new), {}, firsts)
         next_offset += len(ids)
         written.append((now, encode_outcome(outcome)))
     rebuilt = DedupeWindow(max_age_ms=60, max_ids=max_ids)

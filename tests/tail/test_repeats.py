@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.tail.repeats import is_repeat, repeats_span
-from streams.records import Outcome, OutcomeKind, RunBuilder
+from streams.records import Outcome, OutcomeKind, runs_of
 
 _KINDS: st.SearchStrategy[dict[int, OutcomeKind]] = st.dictionaries(
     st.integers(0, 40), st.sampled_from(["curated", "duplicate", "dead_letter"]), min_size=1
@@ -14,10 +14,7 @@ _KINDS: st.SearchStrategy[dict[int, OutcomeKind]] = st.dictionaries(
 
 
 def _outcome(kinds: dict[int, OutcomeKind]) -> Outcome:
-    builder = RunBuilder()
-    for offset in sorted(kinds):
-        builder.add(kinds[offset], offset)
-    return Outcome(0, min(kinds), max(kinds), builder.runs, b"", {})
+    return Outcome(0, min(kinds), max(kinds), runs_of(sorted(kinds), kinds), b"", {})
 
 
 @given(_KINDS)

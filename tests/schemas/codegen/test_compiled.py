@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import ConfigError
-from schemas.codegen.compiled import DECODE_ERRORS, compile_record, is_deeper
+from schemas.codegen import model
+from schemas.codegen.compiled import DECODE_ERRORS, Compiled, compile_record, is_deeper
 from schemas.codegen.parse import parse
 from schemas.faults import FaultError
 from schemas.registry import BUNDLED, Registry
-from tests.schemas.codegen.strategies import native, schemas, values, written_by_fastavro
+from tests.schemas.codegen.strategies import native, near, schemas, values, written_by_fastavro
 
 INNER = {"type": "record", "name": "Inner", "fields": [{"name": "x", "type": "int"}]}
 FIELDS: list[dict[str, Any]] = [{"name": "a", "type": "int"}, {"name": "r", "type": ["null", INNER], "default": None}]
@@ -97,6 +99,65 @@ def test_splitting_agrees_with_decoding(data: st.DataObject) -> None:
     assert json.loads(extra) == others
     assert contract.split(declared)[1:] == (declared, b"{}")
     assert contract.encode(contract.decode(declared)) == contract.encode(value)
+
+
+@given(st.data(), st.sampled_from(["keep", "reject", "open"]), st.booleans())
+def test_what_is_quickly_taken_is_taken_whole(data: st.DataObject, unknown: str, escaped: bool) -> None:
+    schema = {**data.draw(schemas()), "unknown": unknown}
+    contract = compile_record(schema)
+    event = data.draw(values(parse(schema)).flatmap(near))
+    text = json.dumps(event, ensure_ascii=escaped).encode("utf-8", "replace")
+    assert contract.quick is not None or model.depth(contract.record) is None
+    if contract.quick is not None:
+        checked(contract, contract.quick, text)
+
+
+DECIMALS = {"bounded below": {"minimum": 0}, "unbounded": {}}
+
+
+@pytest.mark.parametrize("bounds", DECIMALS.values(), ids=DECIMALS)
+@pytest.mark.parametrize("scale", [0, 2])
+def test_decimals_that_are_quickly_taken_are_taken(bounds: dict[str, int], scale: int) -> None:
+    decimal = {"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": scale, **bounds}
+    contract = compiled({"name": "d", "type": decimal}, {"name": "m", "type": ["null", decimal], "default": None})
+    assert contract.quick is not None
+    for number in (
+        "0",
+        "-0",
+        "1",
+        "-1",
+        "01",
+        "12",
+        "99",
+        "123",
+        "9999",
+        "10000",
+        "1.5",
+        "-1.5",
+        "1.55",
+        "1.555",
+        "1e1",
+        "",
+    ):
+        for text in (f'{{"d":"{number}"}}', f'{{"d":{number}}}', f'{{"d":"1","m":"{number}"}}'):
+            checked(contract, contract.quick, text.encode())
+    contract.quick(b'{"d":"99","m":"12"}')
+    contract.quick(b'{"d":99}')
+
+
+def checked(contract: Compiled, quick: Callable[[bytes], object], text: bytes) -> None:
+    """That what `quick` takes is taken whole."""
+    for asked in {text, text.decode("latin-1").encode()} if contract.is_wide else {text}:
+        try:
+            quick(asked)
+        except DECODE_ERRORS:
+            continue
+        assert contract.split(text)[1:] == (text, b"{}")
+
+
+def test_no_hook_no_quick_form() -> None:
+    decimal = {"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 2, "maximum": 5}
+    assert compiled({"name": "d", "type": decimal}).quick is None
 
 
 # -- limits

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from core.settings import Settings, variable
 from streams.enrich.chain import Chain
-from streams.enrich.facts import Enriched, Facts
+from streams.enrich.facts import Facts
 from streams.enrich.guard import WINDOW_EVENTS, WINDOWS_IN_A_ROW
 from streams.enrich.referrer import Referrers
 from streams.enrich.user_agent import UserAgents
 from tests.streams.enrich.mmdb import mmdb
+from tests.streams.enrich.rows import Enriched, rows
 
 SAFARI = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 "
@@ -62,7 +63,7 @@ def without(row: Enriched, *starts: str) -> Enriched:
 
 def test_all_columns(chain: Chain) -> None:
     bot = replace(FACTS, user_agent="curl/8.5.0", url="https://shop.example/", referrer="", session_id="")
-    first, second = chain.apply([FACTS, bot])
+    first, second = rows(chain, [FACTS, bot])
     assert first == ROW
     assert second == Enriched(
         ua_browser="curl",
@@ -77,20 +78,20 @@ def test_all_columns(chain: Chain) -> None:
 
 
 def test_no_events(chain: Chain) -> None:
-    assert chain.apply([]) == []
+    assert rows(chain, []) == []
 
 
 def test_nothing_known(chain: Chain) -> None:
-    assert chain.apply([Facts()]) == [Enriched(referrer_type="direct", channel="direct")]
+    assert rows(chain, [Facts()]) == [Enriched(referrer_type="direct", channel="direct")]
 
 
 def test_geo(tmp_path: Path) -> None:
     path = tmp_path / "a.mmdb"
     path.write_bytes(mmdb({"192.0.2.0/24": {"country": {"iso_code": "AT"}}}))
     chain = Chain(Settings(enrich_geo_mmdb=str(path)))
-    assert chain.apply([FACTS]) == [replace(ROW, geo_country="AT")]
+    assert rows(chain, [FACTS]) == [replace(ROW, geo_country="AT")]
     path.unlink()
-    assert Chain(Settings(enrich_geo_mmdb=str(path))).apply([FACTS]) == [ROW]
+    assert rows(Chain(Settings(enrich_geo_mmdb=str(path))), [FACTS]) == [ROW]
 
 
 @pytest.mark.parametrize(
@@ -104,13 +105,13 @@ def test_geo(tmp_path: Path) -> None:
 )
 def test_a_step_that_is_switched_off(setting: str, starts: tuple[str, ...]) -> None:
     chain = Chain(Settings.from_env({variable(setting): "0"}))
-    assert chain.apply([FACTS]) == [without(ROW, *starts) if starts else ROW]
+    assert rows(chain, [FACTS]) == [without(ROW, *starts) if starts else ROW]
 
 
 def test_all_switched_off() -> None:
     settings = Settings(enrich_user_agent=False, enrich_referrer=False, enrich_campaign=False, enrich_session=False)
-    rows = Chain(settings).apply([FACTS, replace(FACTS, session_id="")])
-    assert rows == [Enriched(session_id="s-1"), Enriched()]
+    found = rows(Chain(settings), [FACTS, replace(FACTS, session_id="")])
+    assert found == [Enriched(session_id="s-1"), Enriched()]
 
 
 def test_a_failing_step_costs_its_columns_of_that_event(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,13 +123,13 @@ def test_a_failing_step_costs_its_columns_of_that_event(monkeypatch: pytest.Monk
         return classify(self, user_agent)
 
     monkeypatch.setattr(UserAgents, "_classify", fails)
-    rows = Chain(Settings()).apply([FACTS, replace(FACTS, user_agent="boom"), FACTS])
-    assert rows == [ROW, without(ROW, "ua_", "is_bot"), ROW]
+    found = rows(Chain(Settings()), [FACTS, replace(FACTS, user_agent="boom"), FACTS])
+    assert found == [ROW, without(ROW, "ua_", "is_bot"), ROW]
 
 
 def test_a_failing_referrer_leaves_the_campaigns_channel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Referrers, "_classify", lambda *_: 1 / 0)
-    assert Chain(Settings()).apply([FACTS]) == [without(ROW, "referrer_")]
+    assert rows(Chain(Settings()), [FACTS]) == [without(ROW, "referrer_")]
 
 
 def test_a_slow_step_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,8 +143,8 @@ def test_a_slow_step_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     chain = Chain(Settings(enrich_budget_us=20), clock=lambda: now[0])
     batch = [FACTS] * WINDOW_EVENTS
     for _ in range(WINDOWS_IN_A_ROW):
-        assert chain.apply(batch)[0].ua_browser == "x"
-    assert chain.apply(batch) == [without(ROW, "ua_")] * WINDOW_EVENTS
+        assert rows(chain, batch)[0].ua_browser == "x"
+    assert rows(chain, batch) == [without(ROW, "ua_")] * WINDOW_EVENTS
 
 
 TEXTS = st.text(max_size=40)
@@ -163,19 +164,19 @@ ANY_FACTS = st.builds(
 
 @given(st.lists(ANY_FACTS, max_size=8))
 def test_any_events_have_rows_that_depend_on_nothing_else(chain: Chain, batch: list[Facts]) -> None:
-    rows = chain.apply(batch)
-    assert rows == [row for facts in batch for row in chain.apply([facts])]
-    assert [row.session_id for row, facts in zip(rows, batch, strict=True) if facts.session_id] == [
+    found = rows(chain, batch)
+    assert found == [row for facts in batch for row in rows(chain, [facts])]
+    assert [row.session_id for row, facts in zip(found, batch, strict=True) if facts.session_id] == [
         facts.session_id for facts in batch if facts.session_id
     ]
 
 
 @given(st.lists(ANY_FACTS, max_size=5))
 def test_the_address_is_in_no_column(chain: Chain, batch: list[Facts]) -> None:
-    for facts, row in zip(batch, chain.apply(batch), strict=True):
+    for facts, row in zip(batch, rows(chain, batch), strict=True):
         assert all(facts.ip not in str(value) for value in msgspec.structs.astuple(row))
 
 
 def test_a_fresh_worker_gives_the_same_rows(chain: Chain) -> None:
     batch = [replace(FACTS, visitor_id=str(n), session_id="", url=f"/{n}?gclid={n}") for n in range(50)]
-    assert Chain(Settings()).apply(batch[::-1])[::-1] == chain.apply(batch)
+    assert rows(Chain(Settings()), batch[::-1])[::-1] == rows(chain, batch)
