@@ -20,6 +20,7 @@ _COMMANDS = {
     "reset": ("cli.up.reset", "reset", "Delete all data in the state folder."),
     "demo": ("cli.demo.command", "demo", "Import real web traffic end to end and compare the rollups with a recount."),
     "import": ("cli.importing", "import_group", "Import historic events from files."),
+    "users": ("cli.users", "users", "Make, list and revoke users of the embedded ClickHouse."),
     "query": ("cli.query", "query", "Run one SQL query on the ClickHouse of the running stack."),
     "send": ("cli.send.command", "send", "Send events and tell what became of each, up to its row."),
     "tail": ("cli.tail.command", "tail", "Show events as they become curated, dead-lettered or duplicates."),

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import msgspec
 import urllib3
 
-from cli import collectors, endpoints
+from cli import access, collectors, endpoints
 from cli.endpoints import Endpoints
 from core.settings import Settings
 from infra import documents, ports, state, topics
@@ -171,6 +171,7 @@ def _clickhouse(settings: Settings) -> ChildSpec:
             *("--data", str(settings.state_dir / "clickhouse")),
             *("--port", str(settings.clickhouse_port)),
             *("--password-file", str(password_file)),
+            *("--access", str(access.prepare(settings))),
         ),
         env=_inherited(),
         log_path=settings.state_dir / "logs" / "clickhouse.log",

@@ -1,10 +1,10 @@
-"""The endpoints that take events, as plain ASGI: the hot path.
+"""`POST /api/v1/tracking/collect/`: the hot path, as plain ASGI.
 
 1. Authorization header, if there is one (a bad key costs no body)
-2. body, within bytes and time, or the query of a pixel
+2. body, within bytes and time
 3. decompression, within bytes
 4. events, verdicts, records
-5. the store's receipt of every accepted event, or in strict mode what its contract says
+5. Kafka's acknowledgement of every accepted event
 6. the answer: 200, or 503 if any event should be sent again
 
 Only 5 waits. Decides neither what makes an event valid (`judge`) nor how it is stored (`publisher`).
@@ -14,17 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import cache
-from typing import Any, NamedTuple
-from urllib.parse import parse_qs
+from typing import Any
 
 from prometheus_client import Counter
 
-from collector import body, forms, headers, pixel, problems, verdicts
+from collector import body, forms, headers, problems, verdicts
 from collector.caller import Caller
 from collector.controls import Controls
-from collector.cors import Cors
 from collector.faults import Fault
-from collector.headers import RequestHead
 from collector.inflate import inflate
 from collector.judge import Judge, Judged
 from collector.keys import Grant
@@ -33,9 +30,7 @@ from collector.normal import Arrival
 from collector.privacy import Policy, redaction
 from collector.problems import Headers, MethodError, NotNowError, RequestError, UnauthorizedError
 from collector.publisher import Failure, Publisher
-from collector.request_log import RequestLog
-from collector.strict import StrictJudge
-from collector.verdicts import Answer, Verdict, rejected
+from collector.verdicts import Verdict, rejected
 from core import metrics
 from core.clock import Clock
 from core.failpoints import hit
@@ -46,22 +41,15 @@ from core.settings import Settings
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-PATHS = frozenset(
-    {
-        "/api/v1/tracking/collect",
-        "/api/v1/tracking/collect/",
-        # What `navigator.sendBeacon` sends: no header of its own, so the key is in the body.
-        "/api/v1/tracking/beacon",
-        "/api/v1/tracking/beacon/",
-        *pixel.PATHS,
-    }
-)
+Reply = tuple[int, Headers, bytes]
+
+PATHS = frozenset({"/api/v1/tracking/collect", "/api/v1/tracking/collect/"})
 RETRY_AFTER_S = b"1"
 INGEST: FlagName = "tracking.ingest.enabled"
 # Who switches ingest off needs minutes. Longer makes clients come back late.
 SWITCHED_OFF_S = 30
 # What is counted for a client that left before its answer (nginx's number for it).
-CLIENT_GONE = 499
+CLIENT_GONE = "499"
 
 log = get_logger(__name__)
 _JSON = (b"content-type", b"application/json")
@@ -72,18 +60,8 @@ _BOOTSTRAP_WARN_S = 60.0
 _TOO_LARGE = Fault("too_large", None, "larger than Kafka takes")
 
 
-class Reply(NamedTuple):
-    """An answer. `answer` is what it says of events, `code` what a problem is called."""
-
-    status: int
-    headers: Headers
-    content: bytes
-    answer: Answer | None = None
-    code: str = ""
-
-
 class Collect:
-    """The endpoints as an ASGI application for `http` scopes."""
+    """The endpoint as an ASGI application for `http` scopes."""
 
     def __init__(
         self,
@@ -108,46 +86,34 @@ class Collect:
             policy=Policy(settings),
             redaction=self._redaction,
         )
-        self._cors = Cors(settings)
-        self._strict = StrictJudge(settings)
-        self._log = RequestLog(settings)
         self._publish_seconds = metrics.histogram("sluice_collector_publish_seconds")
         self._bootstrap_requests = metrics.counter("sluice_collector_bootstrap_requests_total")
         self._bootstrap_warn_at = 0.0
 
     async def __call__(self, scope: Scope, receive: body.Receive, send: Send) -> None:
-        started = self._clock.monotonic()
         caller = Caller(self._keys)
-        head = headers.read(scope["headers"])
         try:
-            reply = await self._reply(scope, receive, head, caller)
+            status, fields, content = await self._reply(scope, receive, caller)
         except body.ClientGoneError:
-            reply = Reply(CLIENT_GONE, [], b"")
+            _requests(CLIENT_GONE).inc()
+            return
         except RequestError as error:
-            reply = Reply(*problems.render(error), code=error.code)
+            status, fields, content = problems.render(error)
         except Exception:
             # A bug of ours must not become a dropped connection: clients would retry it for ever.
             log.exception("collect.failed")
-            reply = Reply(*problems.render_internal(), code=problems.INTERNAL.code)
-        _requests(reply.status).inc()
-        now = self._clock.monotonic()
-        if self._log.wants(reply.status, now):
-            self._log.write(reply.status, _said(scope, head, caller, reply, now - started))
-        if reply.status == CLIENT_GONE:
-            return
+            status, fields, content = problems.render_internal()
+        _requests(str(status)).inc()
         if caller.bootstrap:
-            reply.headers.append(_BOOTSTRAP)
+            fields.append(_BOOTSTRAP)
             self._flag_bootstrap()
-        if head.origin:
-            reply.headers.extend(self._cors.headers(head.origin))
-        await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
-        await send({"type": "http.response.body", "body": reply.content})
+        await send({"type": "http.response.start", "status": status, "headers": fields})
+        await send({"type": "http.response.body", "body": content})
 
-    async def _reply(self, scope: Scope, receive: body.Receive, head: RequestHead, caller: Caller) -> Reply:
-        path = scope["path"]
-        is_pixel = path in pixel.PATHS
-        if scope["method"] != ("GET" if is_pixel else "POST"):
-            return self._other_method(scope["method"], head, allow="GET, OPTIONS" if is_pixel else "POST, OPTIONS")
+    async def _reply(self, scope: Scope, receive: body.Receive, caller: Caller) -> Reply:
+        if scope["method"] != "POST":
+            raise MethodError("events are sent with POST", allow="POST")
+        head = headers.read(scope["headers"])
         caller.origin = head.origin
         if not self._flags[INGEST].enabled:
             error = NotNowError(
@@ -158,11 +124,8 @@ class Collect:
             error.close = True  # the body is not read
             raise error
         bearer = _bearer(head.authorization, caller)
-        if is_pixel:
-            content = pixel.event(scope["query_string"])
-        else:
-            sent = await body.read(receive, content_length=head.content_length, limit=self._max_body_bytes)
-            content = inflate(sent, encoding=head.content_encoding, limit=self._max_body_bytes)
+        sent = await body.read(receive, content_length=head.content_length, limit=self._max_body_bytes)
+        content = inflate(sent, encoding=head.content_encoding, limit=self._max_body_bytes)
         form = forms.read(content, max_events=self._max_events)
         grant = self._judge.request_grant(form, bearer=bearer, caller=caller)
         peer = scope.get("client")
@@ -178,23 +141,9 @@ class Collect:
             head.gpc,
         )
         judged = self._judge.judge(form, grant=grant, arrival=arrival, caller=caller)
-        if not is_pixel and _is_strict(scope["query_string"]):
-            await self._strict.judge(judged.verdicts, judged.positions, judged.records)
-            return _answered(judged.verdicts, stored=False)
         if judged.records:
             await self._publish(judged)
-        answered = _answered(judged.verdicts)
-        return _picture(answered) if is_pixel else answered
-
-    def _other_method(self, method: str, head: RequestHead, *, allow: str) -> Reply:
-        if method != "OPTIONS":
-            raise MethodError("events are sent with POST, pixels asked for with GET", allow=allow)
-        fields = [(b"allow", allow.encode("ascii"))]
-        if head.origin:
-            # `__call__` adds what any answer carries.
-            common = self._cors.headers(head.origin)
-            fields += [field for field in self._cors.preflight(head.origin) if field not in common]
-        return Reply(204, fields, b"")
+        return _answered(judged.verdicts)
 
     def _flag_bootstrap(self) -> None:
         """It is for trying things out: it cannot be revoked, and everyone who was given it is one to its events."""
@@ -213,14 +162,12 @@ class Collect:
         hit("collector.after_publish")
         self._publish_seconds.observe(self._clock.monotonic() - started)
         for index, fate in zip(judged.positions, fates, strict=True):
-            verdict = judged.verdicts[index]
-            if isinstance(fate, str):
-                verdict.receipt = fate
-            else:
+            if isinstance(fate, Failure):
+                event_id = judged.verdicts[index].event_id
                 judged.verdicts[index] = (
-                    rejected(index, _TOO_LARGE, event_id=verdict.event_id)
+                    rejected(index, _TOO_LARGE, event_id=event_id)
                     if fate is Failure.TOO_LARGE
-                    else Verdict(verdict.event_id, "retry", index=index)
+                    else Verdict(event_id, "retry", index=index)
                 )
 
 
@@ -238,67 +185,21 @@ def _bearer(authorization: str | None, caller: Caller) -> Grant | None:
     return grant
 
 
-def _answered(judged: list[Verdict], *, stored: bool = True) -> Reply:
+def _answered(judged: list[Verdict]) -> Reply:
     answer = verdicts.answer(judged)
-    if stored:
-        for name in ("accepted", "rejected", "consent_dropped", "retry"):
-            if number := getattr(answer, name):
-                _events(name).inc(number)
-    else:
-        answer.stored = False
+    for name in ("accepted", "rejected", "consent_dropped", "retry"):
+        if number := getattr(answer, name):
+            _events(name).inc(number)
     content = verdicts.encode(answer)
     length = (b"content-length", b"%d" % len(content))
     if answer.retry:
-        return Reply(503, [_JSON, length, _RETRY_AFTER], content, answer)
-    return Reply(200, [_JSON, length], content, answer)
-
-
-def _picture(answered: Reply) -> Reply:
-    """The pixel, or what is wrong with its event: whoever looks at a picture that is broken finds out why."""
-    assert answered.answer is not None  # noqa: S101 (it was understood)
-    (verdict,) = answered.answer.events
-    if verdict.verdict == "retry":
-        raise NotNowError("the event is not known to be stored", retry_after_s=int(RETRY_AFTER_S), code="not_stored")
-    if verdict.verdict == "rejected":
-        raise RequestError(str(verdict.message), code=str(verdict.code), field=verdict.field or None)
-    length = (b"content-length", b"%d" % len(pixel.GIF))
-    return Reply(
-        200, [(b"content-type", b"image/gif"), length, (b"cache-control", b"no-store")], pixel.GIF, answered.answer
-    )
-
-
-def _is_strict(query: bytes) -> bool:
-    if not query:
-        return False
-    values = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("validate", [])
-    if values and values != ["strict"]:
-        raise RequestError("`validate` knows one value, strict", code="invalid_query", field="$.validate")
-    return bool(values)
-
-
-def _said(scope: Scope, head: RequestHead, caller: Caller, reply: Reply, took_s: float) -> dict[str, object]:
-    """What a log line says of a request: nothing that its sender wrote, but the ids of its trace."""
-    said: dict[str, object] = {"path": scope["path"], "took_ms": round(took_s * 1000, 2)}
-    if scope["method"] != "POST":
-        said["method"] = scope["method"]
-    if reply.code:
-        said["code"] = reply.code
-    if caller.grant is not None:
-        said["tenant"], said["key_id"] = caller.grant.tenant, caller.grant.key_id
-    if reply.answer is not None:
-        for name in ("accepted", "rejected", "consent_dropped", "retry"):
-            if number := getattr(reply.answer, name):
-                said[name] = number
-    if head.content_length >= 0:
-        said["bytes"] = head.content_length
-    if head.traceparent:
-        said["trace_id"] = head.traceparent.split("-")[1]
-    return said
+        return 503, [_JSON, length, _RETRY_AFTER], content
+    return 200, [_JSON, length], content
 
 
 @cache
-def _requests(status: int) -> Counter:
-    return metrics.counter("sluice_collector_requests_total").labels(str(status))
+def _requests(status: str) -> Counter:
+    return metrics.counter("sluice_collector_requests_total").labels(status)
 
 
 @cache

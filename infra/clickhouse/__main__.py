@@ -22,6 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
             password=options.password_file.read_text().strip(),
             host=options.host,
             port=options.port,
+            access=options.access.absolute() if options.access is not None else None,
             max_body_mib=options.max_body_mib,
             max_concurrent=options.max_concurrent,
             grace_seconds=options.grace_seconds,
@@ -41,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default=FrontConfig.host, help="address to listen on")
     parser.add_argument("--port", type=int, default=FrontConfig.port, help="port to listen on, 0 takes a free one")
     parser.add_argument("--password-file", type=Path, required=True, help="file with the password of user `default`")
+    parser.add_argument("--access", type=Path, help="folder that says who else may read what")
     parser.add_argument("--max-body-mib", type=int, default=256, help="largest request body, as sent")
     parser.add_argument("--max-concurrent", type=int, default=32, help="statements that run at once")
     parser.add_argument("--grace-seconds", type=float, default=20.0, help="how long a stop waits for statements")

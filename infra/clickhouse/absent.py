@@ -33,8 +33,8 @@ def refuse(found: list[Token]) -> None:
     words = [token.upper for token in found[:3]] + [b"", b"", b""]
     if _manages_access(words):
         raise ClickHouseError(
-            497, "ACCESS_DENIED", "The embedded engine has no users, roles, quotas or policies of its own. Use a real "
-            "server for them")  # fmt: skip
+            497, "ACCESS_DENIED", "The embedded engine takes no users, roles, quotas or policies by SQL. Make "
+            "users with `sluice users create`, or use a real server")  # fmt: skip
     if words[:3] == [b"SYSTEM", b"START", b"LISTEN"]:
         raise ClickHouseError(
             344, "SUPPORT_IS_DISABLED", "The embedded engine listens on no port of its own", status=400

@@ -58,6 +58,7 @@ class Answer:
         self._coding: str | None = None
         self._encoder: Encoder | None = None
         self._counts = Counts()
+        self._hides_reads = False
 
     def describe(self, request: Request, *, form: str | None = None) -> None:
         """Take over what the request says about its answer; `form` is the format of the result, if there is one."""
@@ -71,6 +72,10 @@ class Answer:
 
     def count(self, counts: Counts) -> None:
         self._counts = counts
+
+    def hide_reads(self) -> None:
+        """Rows read are counted before they are filtered: a reader is told only of rows it got."""
+        self._hides_reads = True
 
     def write(self, data: bytes) -> None:
         self._result_bytes += len(data)
@@ -158,8 +163,8 @@ class Answer:
     def _summary(self) -> str:
         counts = self._counts
         values = {
-            "read_rows": counts.read_rows,
-            "read_bytes": counts.read_bytes,
+            "read_rows": 0 if self._hides_reads else counts.read_rows,
+            "read_bytes": 0 if self._hides_reads else counts.read_bytes,
             "written_rows": counts.written_rows,
             "written_bytes": counts.written_bytes,
             "total_rows_to_read": 0,

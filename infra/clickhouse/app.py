@@ -17,6 +17,8 @@ from functools import partial
 from typing import Any, Final
 
 from infra.clickhouse import request as requests
+from infra.clickhouse.access.users import FILE_NAME as USERS_FILE
+from infra.clickhouse.access.users import Identity, Role, UserFile
 from infra.clickhouse.answer import encode_headers
 from infra.clickhouse.auth import Gate
 from infra.clickhouse.codings import too_large
@@ -39,7 +41,8 @@ class FrontApp:
     def __init__(self, executor: Executor, config: FrontConfig) -> None:
         self._executor = executor
         self._config = config
-        self._gate = Gate(user=config.user, password=config.password)
+        file = UserFile(config.access / USERS_FILE) if config.access is not None else None
+        self._gate = Gate(user=config.user, password=config.password, file=file)
         self._places = asyncio.Semaphore(config.max_concurrent)
         self._workers = ThreadPoolExecutor(config.max_concurrent, thread_name_prefix="statement")
         self._running: set[asyncio.Future[None]] = set()
@@ -62,7 +65,7 @@ class FrontApp:
             early=scope.get("extensions", {}).get(EXTENSION, {}).get("send"),
         )
         try:
-            self._gate.check(requests.credentials(request))
+            identity = self._gate.check(requests.credentials(request))
             self._check_length(request)
             progress_seconds = request.progress_seconds
             await exchange.prefetch()
@@ -73,7 +76,7 @@ class FrontApp:
         except ClientGoneError:
             return
         try:
-            await self._run(request, exchange, progress_seconds=progress_seconds)
+            await self._run(request, exchange, identity, progress_seconds=progress_seconds)
         finally:
             self._places.release()
 
@@ -100,14 +103,18 @@ class FrontApp:
             message = f"Too many simultaneous queries. Maximum: {self._config.max_concurrent}"
             raise ClickHouseError(202, "TOO_MANY_SIMULTANEOUS_QUERIES", message) from None
 
-    async def _run(self, request: Request, exchange: Exchange, *, progress_seconds: float | None) -> None:
+    async def _run(
+        self, request: Request, exchange: Exchange, identity: Identity, *, progress_seconds: float | None
+    ) -> None:
         tag = new_tag(request.query_id)
         loop = asyncio.get_running_loop()
         helpers = [asyncio.create_task(self._watch(exchange, tag))]
-        if progress_seconds is not None:
+        if progress_seconds is not None and identity.role is Role.ADMIN:  # it counts rows before they are filtered
             look = partial(loop.run_in_executor, self._helpers, self._executor.progress, tag)
             helpers.append(asyncio.create_task(report(exchange, look, seconds=progress_seconds)))
-        work = loop.run_in_executor(self._workers, lambda: self._executor.run(request, exchange, tag=tag))
+        work = loop.run_in_executor(
+            self._workers, lambda: self._executor.run(request, exchange, identity=identity, tag=tag)
+        )
         self._running.add(work)
         work.add_done_callback(self._running.discard)
         try:

@@ -24,6 +24,7 @@ class FrontConfig:
     host: str = "127.0.0.1"
     port: int = 8123
     user: str = "default"
+    access: Path | None = None  # folder of `users.json` and `rights.json`; without it there is one user
     display_name: str = "sluice-embedded"
     max_body_mib: int = 256
     max_inflated_mib: int = 1024  # after decompression; a 200 KB gzip can inflate to 200 MB

@@ -17,11 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from infra.clickhouse import guards, hello, killing, multipart, runner, statement_source
+from infra.clickhouse.access.readers import Readers
+from infra.clickhouse.access.users import Identity, Role
 from infra.clickhouse.answer import Answer, Server
 from infra.clickhouse.body import Peekable, plain_body
 from infra.clickhouse.config import FrontConfig
 from infra.clickhouse.connection import Setup, connected
-from infra.clickhouse.engine import Engine
+from infra.clickhouse.engine import Engine, Link
 from infra.clickhouse.errors import ClickHouseError, ClientGoneError
 from infra.clickhouse.exchange import Exchange
 from infra.clickhouse.multipart import ExternalTable
@@ -34,8 +36,11 @@ log = logging.getLogger(__name__)
 
 
 class Executor:
-    def __init__(self, engine: Engine, sessions: Sessions, config: FrontConfig) -> None:
+    def __init__(
+        self, engine: Engine, sessions: Sessions, config: FrontConfig, *, readers: Readers | None = None
+    ) -> None:
         self._engine = engine
+        self._readers = readers
         self._sessions = sessions
         self._config = config
         self._server = Server(engine.version, engine.timezone, config.display_name, config.data, config.max_held_bytes)
@@ -49,12 +54,15 @@ class Executor:
     def answer(self, exchange: Exchange) -> Answer:
         return Answer(exchange, self._server)
 
-    def run(self, request: Request, exchange: Exchange, *, tag: str) -> None:
+    def kill_all(self) -> None:
+        self._engine.kill_all()
+
+    def run(self, request: Request, exchange: Exchange, *, identity: Identity, tag: str) -> None:
         """Blocks until the answer is out or nobody is left to read it. Raises nothing."""
         answer = self.answer(exchange)
         try:
             answer.describe(request)
-            self._run(request, exchange, answer, tag)
+            self._run(request, exchange, answer, identity, tag)
             answer.end()
         except ClientGoneError:
             _log_gone(request)
@@ -81,7 +89,7 @@ class Executor:
                 self._engine.kill(tag)
             time.sleep(0.2)
 
-    def _run(self, request: Request, exchange: Exchange, answer: Answer, tag: str) -> None:
+    def _run(self, request: Request, exchange: Exchange, answer: Answer, identity: Identity, tag: str) -> None:
         body = Peekable(plain_body(exchange.body(), request=request, max_bytes=self._config.max_inflated_bytes))
         tables: tuple[ExternalTable, ...] = ()
         content_type = request.headers.get("content-type", "")
@@ -94,8 +102,36 @@ class Executor:
         if statement.kind is StatementKind.EMPTY:
             raise ClickHouseError(62, "SYNTAX_ERROR", "Syntax error: failed at position 1 (end of query): Empty query")
         guards.refuse(statement, method=request.method)
+        if identity.role is not Role.ADMIN:
+            self._read(request, statement, tables, exchange=exchange, answer=answer, identity=identity, tag=tag)
+            return
         statement = killing.by_clients_id(statement)
-        self._dispatch(request, statement, rows, tables, exchange=exchange, answer=answer, tag=tag)
+        self._dispatch(request, statement, rows, tables, exchange=exchange, answer=answer, identity=identity, tag=tag)
+
+    def _read(
+        self,
+        request: Request,
+        statement: Statement,
+        tables: tuple[ExternalTable, ...],
+        *,
+        exchange: Exchange,
+        answer: Answer,
+        identity: Identity,
+        tag: str,
+    ) -> None:
+        if self._readers is None:
+            raise ClickHouseError(497, "ACCESS_DENIED", "This front was not told what readers may read")
+        settings = request.settings(external=[table.name for table in tables])
+        output = runner.output_of(statement, default=request.default_format, settings=settings)
+        if self._says_hello(request, statement, output, answer):
+            return
+        answer.hide_reads()
+        read = self._readers.admit(
+            statement, identity=identity, database=request.database, settings=settings, form=output.form,
+            has_tables=bool(tables))  # fmt: skip
+        self._bound(settings, request, statement, output)
+        with self._readers.connected(identity, settings=settings, parameters=request.parameters, tag=tag) as link:
+            self._select(link, read, output, request, exchange=exchange, answer=answer, tag=tag)
 
     def _dispatch(
         self,
@@ -106,18 +142,16 @@ class Executor:
         *,
         exchange: Exchange,
         answer: Answer,
+        identity: Identity,
         tag: str,
     ) -> None:
         settings = request.settings(external=[table.name for table in tables])
         output = runner.output_of(statement, default=request.default_format, settings=settings)
-        protocol = "client_protocol_version" in request.values
-        if hello.is_hello(statement, form=output.form, has_protocol_version=protocol):
-            answer.describe(request, form=output.form)
-            answer.write(self._hello())
+        if self._says_hello(request, statement, output, answer):
             return
         self._add_defaults(settings, request, statement, output)
         setup = Setup(
-            user=self._config.user,
+            user=identity.user,
             tag=tag,
             database=request.database,
             parameters=request.parameters,
@@ -135,27 +169,49 @@ class Executor:
                 if runner.whole(link, statement, output, answer=answer):
                     answer.describe(request, form=output.form)
             else:
-                answer.describe(request, form=output.form)
-                with self._cancellable(tag, exchange):
-                    if output.heading is not None:
-                        runner.stream(link, statement, output, heading=output.heading, answer=answer)
-                    else:
-                        runner.whole(link, statement, output, answer=answer)
+                self._select(link, statement, output, request, exchange=exchange, answer=answer, tag=tag)
+
+    def _select(
+        self,
+        link: Link,
+        statement: Statement,
+        output: Output,
+        request: Request,
+        *,
+        exchange: Exchange,
+        answer: Answer,
+        tag: str,
+    ) -> None:
+        answer.describe(request, form=output.form)
+        with self._cancellable(tag, exchange):
+            if output.heading is not None:
+                runner.stream(link, statement, output, heading=output.heading, answer=answer)
+            else:
+                runner.whole(link, statement, output, answer=answer)
 
     def _add_defaults(self, settings: dict[str, str], request: Request, statement: Statement, output: Output) -> None:
+        self._bound(settings, request, statement, output)
+        if request.session is None and request.method == "GET":
+            settings.setdefault("readonly", "2")
+
+    def _bound(self, settings: dict[str, str], request: Request, statement: Statement, output: Output) -> None:
         if statement.kind is StatementKind.READ and output.heading is None:
             # Bounds what the engine collects; the text of a format around it is a few times larger.
             settings.setdefault("max_result_bytes", str(self._config.max_buffered_bytes))
         if request.session is None:
-            # So that `KILL QUERY WHERE Settings['log_comment'] = <query id>` finds it: the engine takes no query id.
-            settings.setdefault("log_comment", request.query_id)
-            if request.method == "GET":
-                settings.setdefault("readonly", "2")
+            settings.setdefault("log_comment", request.query_id)  # what people look for in system.processes
 
-    def _hello(self) -> bytes:
-        return hello.reply(
-            display_name=self._config.display_name, version=self._engine.version, timezone=self._engine.timezone
+    def _says_hello(self, request: Request, statement: Statement, output: Output, answer: Answer) -> bool:
+        protocol = "client_protocol_version" in request.values
+        if not hello.is_hello(statement, form=output.form, has_protocol_version=protocol):
+            return False
+        answer.describe(request, form=output.form)
+        answer.write(
+            hello.reply(
+                display_name=self._config.display_name, version=self._engine.version, timezone=self._engine.timezone
+            )
         )
+        return True
 
     @contextmanager
     def _cancellable(self, tag: str, exchange: Exchange) -> Iterator[None]:

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Final
 
 from infra.clickhouse import bricked, dedup_log
+from infra.clickhouse.access.engine import configured
+from infra.clickhouse.access.rights import Rights
 from infra.clickhouse.dedup_log import Checkpoint
 from infra.clickhouse.engine import Engine
 from infra.clickhouse.folder_lock import FolderLockedError, engine_holder
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 
 # More tables than this in the way is not one failed statement: a person should look.
 MAX_MOVED_ASIDE: Final = 20
+CONFIG_FOLDER: Final = "front-config"
 _LOCKED_BY_ENGINE: Final = "Cannot lock file"
 
 
@@ -43,8 +46,8 @@ class _Words:
     text: str = field(default="")
 
 
-def open_engine(data: Path) -> Engine:
-    """Raises `FolderLockedError` or `EngineDidNotOpenError`."""
+def open_engine(data: Path, *, rights: Rights | None = None) -> Engine:
+    """With the roles of `rights`. Raises `FolderLockedError` or `EngineDidNotOpenError`."""
     checkpoint = Checkpoint(data)
     for dropped in dedup_log.repair(data, checked=checkpoint.read()):
         record = {"log": str(dropped.log.relative_to(data)), "part": dropped.part, "block": dropped.block}
@@ -53,7 +56,7 @@ def open_engine(data: Path) -> Engine:
     for _ in range(MAX_MOVED_ASIDE + 1):
         words = _Words()
         try:
-            with _captured_stderr(words):
+            with configured(rights, folder=data / CONFIG_FOLDER), _captured_stderr(words):
                 return Engine(data)
         except Exception as error:  # noqa: BLE001  chDB raises bare RuntimeError; `_heal` tells what it is
             _heal(f"{words.text}\n{error}", data=data)

@@ -21,7 +21,12 @@ from typing import Final
 
 import uvicorn
 
+from core.errors import StateError
 from infra.clickhouse import exit_codes
+from infra.clickhouse.access.readers import Readers
+from infra.clickhouse.access.rights import FILE_NAME as RIGHTS_FILE
+from infra.clickhouse.access.rights import Rights
+from infra.clickhouse.access.rights import read as read_rights
 from infra.clickhouse.app import FrontApp
 from infra.clickhouse.config import FrontConfig
 from infra.clickhouse.connection_deadlines import protocol_class
@@ -46,10 +51,13 @@ def serve(config: FrontConfig) -> int:
     """Blocks until a signal ends it. Says in one sentence on standard error why it did not start."""
     try:
         with FolderLock(config.data), listening(config) as listener:
-            engine = open_engine(config.data)
-            _run(config, engine, listener)
+            rights = read_rights(config.access / RIGHTS_FILE) if config.access is not None else None
+            engine = open_engine(config.data, rights=rights)
+            _run(config, engine, listener, rights)
     except FolderLockedError as error:
         return _say(error, exit_codes.FOLDER_LOCKED)
+    except StateError as error:
+        return _say(error, exit_codes.USAGE)
     except PortInUseError as error:
         return _say(error, exit_codes.PORT_IN_USE)
     except EngineDidNotOpenError as error:
@@ -101,11 +109,12 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _run(config: FrontConfig, engine: Engine, listener: socket.socket) -> None:
+def _run(config: FrontConfig, engine: Engine, listener: socket.socket, rights: Rights | None) -> None:
     sessions = Sessions(engine.link)
     checkpoint = Checkpoint(config.data)
     try:
-        asyncio.run(_serve(config, engine, sessions, checkpoint, listener))
+        executor = Executor(engine, sessions, config, readers=Readers(engine, rights) if rights is not None else None)
+        asyncio.run(_serve(config, executor, sessions, checkpoint, listener))
     finally:
         engine.close()
         checkpoint.take(settled=True)
@@ -113,9 +122,9 @@ def _run(config: FrontConfig, engine: Engine, listener: socket.socket) -> None:
 
 
 async def _serve(
-    config: FrontConfig, engine: Engine, sessions: Sessions, checkpoint: Checkpoint, listener: socket.socket
+    config: FrontConfig, executor: Executor, sessions: Sessions, checkpoint: Checkpoint, listener: socket.socket
 ) -> None:
-    app = FrontApp(Executor(engine, sessions, config), config)
+    app = FrontApp(executor, config)
     protocol = protocol_class(header_seconds=config.header_seconds, max_header_bytes=config.max_header_kib << 10)
     server = _Server(
         uvicorn.Config(
@@ -139,7 +148,7 @@ async def _serve(
     finally:
         upkeep.cancel()
         if not await app.idle(seconds=0):
-            await asyncio.to_thread(engine.kill_all)
+            await asyncio.to_thread(executor.kill_all)
             if not await app.idle(seconds=_KILL_SECONDS):
                 # A statement that ignores its flag would keep the engine from closing: closing is not worth a hang.
                 log.warning("clickhouse.statements_left_behind")

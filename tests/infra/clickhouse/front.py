@@ -32,7 +32,7 @@ handler = logging.StreamHandler()
 handler.setFormatter(Everything())
 logging.basicConfig(level=logging.INFO, handlers=[handler])
 options = json.loads(sys.argv[1])
-options["data"] = Path(options["data"])
+options.update({name: Path(options[name]) for name in ("data", "access") if name in options})
 os._exit(serve(FrontConfig(**options)))
 """
 
