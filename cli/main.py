@@ -27,6 +27,8 @@ _COMMANDS = {
     "keys": ("cli.keys.group", "keys", "Tracking keys: make, list, rotate and revoke them."),
     "flags": ("cli.flags", "flags", "Switches of running processes: list and set them."),
     "test-server": ("cli.test_server.command", "test_server", "Run the pipeline in memory, for tests of clients."),
+    "replay": ("cli.replay.group", "replay", "Restate a window after a contract was mended: plan, run, rollback."),
+    "dlq": ("cli.dlq.group", "dlq", "Dead letters by cause, and rules that repair them."),
     "collector": ("cli.processes", "collector", "Run a collector."),
     "streams": ("cli.processes", "streams", "Run a stream worker."),
     "sink": ("cli.processes", "sink", "Run a sink."),

@@ -38,6 +38,12 @@ Failpoint = Literal[
     "generations.before_rollback",
     "generations.after_rollback",
     "generations.after_prune_mark",
+    "replay.before_announce",
+    "replay.after_announce",
+    "replay.after_range",
+    "replay.after_day",
+    "replay.before_publish",
+    "replay.after_publish",
 ]
 _ACTIONS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 _FORM = re.compile(r"(?P<name>[a-z._]+):(?P<action>[a-z]+)(?:@(?P<nth>[1-9]\d*))?(?:\*(?P<times>[1-9]\d*))?", re.ASCII)

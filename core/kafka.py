@@ -208,6 +208,24 @@ def read_to_end(consumer: Consumer, *, partitions: int) -> Iterator[Message]:
             raise KafkaException(error)
 
 
+def partitions_of(settings: Settings, topic: str) -> int:
+    """How many partitions `topic` has in Kafka, whatever the settings say.
+
+    Raises:
+        UnavailableError: Kafka does not answer, or has no such topic.
+    """
+    consumer = Consumer(reader(settings, name="look"))
+    try:
+        found = consumer.list_topics(topic, timeout=CALL_TIMEOUT_S).topics[topic].partitions
+    except KafkaException as error:
+        raise unavailable(error, f"the topic {topic} was looked up") from error
+    finally:
+        consumer.close()
+    if not found:
+        raise UnavailableError(f"Kafka has no topic {topic}", hint="`sluice topics` creates it.")
+    return len(found)
+
+
 def is_fatal(error: KafkaError) -> bool:
     return error.code() in FATAL_CODES or error.fatal()
 

@@ -239,6 +239,9 @@ class Settings:
         200, unit="ms", help="How long a sink gathers rows before it inserts fewer.", minimum=0
     )
     sink_worker_id: str = _setting("0", help="Stable name of this sink among its group (static membership).")
+    suppression_file: str = _setting(
+        "", help="File of subjects that stay out of every replay: JSON, one object a line; empty: nobody."
+    )
     metrics_port: int = _setting(
         0, help="Port of the Prometheus endpoint of stream workers, sinks and processors; 0 turns it off.", minimum=0
     )

@@ -41,6 +41,7 @@ class Topics:
     control       operators → all: low-rate commands and state, followed by every process
     audit         collector, operators → ClickHouse: who did what to keys, flags and data
     abuse         collector → ClickHouse: refused requests, counted by who and why
+    restatements  replay → whoever copies rows: days whose rows are others from now on
     """
 
     raw: str
@@ -51,6 +52,7 @@ class Topics:
     control: str
     audit: str
     abuse: str
+    restatements: str
 
     @classmethod
     def named(cls, prefix: str) -> Topics:
@@ -86,4 +88,5 @@ def declared(settings: Settings) -> list[Topic]:
         Topic(names.control, 1, copies, base | {"cleanup.policy": "compact"}),
         Topic(names.audit, 1, copies, told | {"retention.ms": str(_AUDIT_MS)}),
         Topic(names.abuse, 1, copies, told | {"retention.ms": derived_ms}),
+        Topic(names.restatements, 1, copies, told | {"retention.ms": str(_AUDIT_MS)}),
     ]

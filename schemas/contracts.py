@@ -17,6 +17,7 @@ from schemas.codegen.compiled import DECODE_ERRORS, Compiled, compile_record
 from schemas.codegen.reshape import compile_reshape
 from schemas.faults import Fault, from_decode_error
 from schemas.registry import Registry, Schema, bundled
+from schemas.repairs import Repairs
 
 log = get_logger(__name__)
 
@@ -57,7 +58,8 @@ class Judged(NamedTuple):
     """An event that keeps its contract.
 
     `event` is the TrackedEvent struct. `properties` are those declared, in the stable shape, `extra` those that are
-    not (empty text if none), `context` is as sent: all three the text of a JSON object.
+    not (empty text if none), `context` is as sent: all three the text of a JSON object. `repaired` names the rules that
+    mended it, if it had to be.
     """
 
     contract: Contract
@@ -65,12 +67,14 @@ class Judged(NamedTuple):
     properties: str
     context: str
     extra: str
+    repaired: tuple[str, ...] = ()
 
 
 class Contracts:
-    """All released contracts of a registry, compiled."""
+    """All released contracts of a registry, compiled. `repairs` mend what they refuse."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, repairs: Repairs | None = None) -> None:
+        self._repairs = repairs
         self.tracked = compile_record(registry.get("tracked_event", 1).resolved)
         context = registry.versions(CONTEXT_SUBJECT)
         self.context = compile_record(registry.latest(CONTEXT_SUBJECT).resolved) if context else None
@@ -83,6 +87,21 @@ class Contracts:
         Raises:
             ContractError: it is not the JSON of a TrackedEvent, there is no such contract, or it breaks the contract.
         """
+        try:
+            return self._judge(event, version, payload)
+        except ContractError:
+            mended = self._repairs.mended(event, version, payload) if self._repairs is not None else None
+            if mended is None:
+                raise
+            try:
+                judged = self._judge(event, version, mended[0])
+            except ContractError:
+                pass  # what is wrong with it as it was sent is what its sender can mend
+            else:
+                return judged._replace(repaired=tuple(mended[1]))
+            raise
+
+    def _judge(self, event: str, version: int, payload: bytes) -> Judged:
         versions = self._events.get(event) or self._open
         if versions is None:
             raise ContractError([Fault("unknown_event", "$.event_type", "an event with a contract", "")])

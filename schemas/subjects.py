@@ -15,6 +15,7 @@ RECORD_OF = {
     "outcomes": "outcome",
     "audit": "audit",
     "abuse": "abuse",
+    "restatements": "restatement",
 }
 
 

@@ -36,9 +36,9 @@ class Rollup:
     select: str
     total: str
 
-    def select_from(self, where: str) -> str:
-        """The view's select over only those base rows that match."""
-        rows = f"FROM (SELECT * FROM {{source}} WHERE {where})"  # noqa: S608 (a condition of ours, values bound)
+    def select_from(self, where: str, *, source: str = "{source}") -> str:
+        """The view's select over only those rows that match: of the base, or of a table with its columns."""
+        rows = f"FROM (SELECT * FROM {source} WHERE {where})"  # noqa: S608 (a condition of ours, values bound)
         return _SOURCE.sub(lambda found: rows.replace("{source}", found["source"]), self.select)
 
 

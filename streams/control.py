@@ -12,10 +12,11 @@ from core.control import ControlFollower
 from core.errors import SluiceError
 from core.log import get_logger
 from core.settings import Settings
-from schemas import released
+from schemas import released, repairs
 from schemas.contracts import Contracts
 from schemas.registry import Registry
 from schemas.released import Released
+from schemas.repairs import Repairs, Rule
 from streams import pause
 from streams.engine import StreamEngine
 from streams.pause import PAUSE_KEY, Pause
@@ -30,6 +31,7 @@ class WorkerControl:
         self._engine = engine
         self._registry = registry
         self._released: dict[str, Released] = {}
+        self._rules: dict[str, Rule] = {}
         self._changed = False
         self._follower = ControlFollower(settings, self.take, name=f"streams.{settings.streams_worker_id}")
 
@@ -54,6 +56,8 @@ class WorkerControl:
                 self._engine.dead_letters.stored(value)
             elif key.startswith(released.KEY_PREFIX) and value:
                 self._take_release(released.decode(value))
+            elif key.startswith(repairs.KEY_PREFIX):
+                self._take_rule(key, repairs.decode(value) if value else None)
         except (SluiceError, msgspec.DecodeError, UnicodeDecodeError) as error:
             log.warning("streams.control_refused", key=key, error=str(error))
 
@@ -69,18 +73,29 @@ class WorkerControl:
         self._released[release.key] = release
         self._changed = True
 
+    def _take_rule(self, key: str, rule: Rule | None) -> None:
+        if rule is None:
+            self._changed = self._rules.pop(key, None) is not None or self._changed
+        else:
+            self._rules[key] = rule
+            self._changed = True
+
     def _apply_contracts(self) -> None:
         # All that came at once together: one release may refer to another.
         if not self._changed:
             return
         self._changed = False
         try:
-            contracts = Contracts(self._registry.plus(self._released.values()))
+            contracts = Contracts(self._registry.plus(self._released.values()), Repairs(self._rules.values()))
         except SluiceError as error:
             log.exception("streams.contracts_refused", error=str(error))
             return
         self._engine.use(contracts)
-        log.info("streams.contracts_released", versions=sorted(each.label for each in self._released.values()))
+        log.info(
+            "streams.contracts_released",
+            versions=sorted(each.label for each in self._released.values()),
+            rules=sorted(each.label for each in self._rules.values()),
+        )
 
 
 def _leads_to(release: Released) -> list[str]:

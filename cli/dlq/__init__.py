@@ -1,0 +1,1 @@
+"""`sluice dlq`: dead letters by cause, and the rules that repair them."""

@@ -1,0 +1,129 @@
+"""The tables of one plan: what the records became by today's contracts, and how that differs from what stands.
+
+    replay_rows_PLAN      curated rows, with the columns that `events_log` has today
+    replay_refused_PLAN   the other records: dead letters and repeats, with their reason
+    replay_changes_PLAN   each selected record once: what it was, what it becomes
+    replay_late_PLAN      accepted records whose id came live before a run announced it
+
+Made by the plan, read by its run, dropped with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from schemas.faults import fingerprint
+from sinks.block import Container
+from sinks.clickhouse import ClickHouse
+from sinks.row import Row
+from sinks.writer import INSERT_SETTINGS
+from streams.batch import CuratedRecord, RawRecord
+from streams.records import DeadLetter
+
+_NAME = re.compile(r"[a-z0-9_]{1,60}")
+# What the engine writes into a row by itself, or a restatement does.
+_NOT_STAGED = frozenset({"arrival_day", "generation", "run"})
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
+
+
+class Scratch:
+    """Tables of the plan `name`, which is made of `a` to `z`, digits and `_`."""
+
+    def __init__(self, server: ClickHouse, name: str) -> None:
+        assert _NAME.fullmatch(name), name  # noqa: S101 (a name of ours, and part of SQL)
+        self._server = server
+        self._events = Container("event")
+        self.rows = f"replay_rows_{name}"
+        self.refused = f"replay_refused_{name}"
+        self.changes = f"replay_changes_{name}"
+        self.late = f"replay_late_{name}"
+
+    def create(self) -> None:
+        self.drop()
+        self._server.execute(
+            f"CREATE TABLE {self.rows} AS events_log ENGINE = MergeTree ORDER BY (raw_partition, raw_offset)"
+        )
+        self._server.execute(
+            f"CREATE TABLE {self.refused} (raw_partition UInt32, raw_offset UInt64, arrival_at DateTime64(3, 'UTC'), "
+            "outcome LowCardinality(String), tenant LowCardinality(String), event LowCardinality(String), "
+            "version UInt16, "
+            "code LowCardinality(String), path String, fingerprint String) "
+            "ENGINE = MergeTree ORDER BY (raw_partition, raw_offset)"
+        )
+        self._server.execute(
+            f"CREATE TABLE {self.changes} (raw_partition UInt32, raw_offset UInt64, arrival_day Date, "
+            "tenant LowCardinality(String), event LowCardinality(String), version UInt16, "
+            "was LowCardinality(String), becomes LowCardinality(String), "
+            "change LowCardinality(String) COMMENT 'accepted, changed, unchanged, removed or still', "
+            "reason LowCardinality(String), fingerprint String, fields Array(LowCardinality(String))) "
+            "ENGINE = MergeTree PARTITION BY change ORDER BY (arrival_day, raw_partition, raw_offset)"
+        )
+
+        self._server.execute(
+            f"CREATE TABLE {self.late} (raw_partition UInt32, raw_offset UInt64) "
+            "ENGINE = MergeTree ORDER BY (raw_partition, raw_offset)"
+        )
+
+    def that(self, *changes: str) -> str:
+        """Condition of rows that the plan calls one of `changes`."""
+        names = ", ".join(f"'{each}'" for each in changes)
+        return (
+            f"(raw_partition, raw_offset) IN (SELECT raw_partition, raw_offset FROM {self.changes} "  # noqa: S608
+            f"WHERE change IN ({names}))"
+        )
+
+    @property
+    def is_late(self) -> str:
+        """Condition of records that became duplicates after the plan was made."""
+        return f"(raw_partition, raw_offset) IN (SELECT raw_partition, raw_offset FROM {self.late})"  # noqa: S608
+
+    def drop(self) -> None:
+        for table in (self.rows, self.refused, self.changes, self.late):
+            self._server.execute(f"DROP TABLE IF EXISTS {table} SYNC")
+
+    def add_rows(self, rows: Sequence[tuple[int, CuratedRecord]]) -> None:
+        """Curated records with their raw offsets."""
+        if rows:
+            records = [Row(offset, row.arrival_ms, row.value) for offset, row in rows]
+            body = self._events.restated(records, generation=0, run="")
+            self._insert(f"INSERT INTO {self.rows} ({', '.join(self._events.restated_columns)}) FORMAT Avro", body)
+
+    def add_refused(self, number: int, letters: Sequence[DeadLetter], repeats: Sequence[RawRecord]) -> None:
+        """Dead letters, and records whose id came before in their batch."""
+        lines = [
+            "\t".join(
+                (
+                    f"{number}\t{letter.raw_offset}\t{_seconds(letter.arrival_at)}\tdead_letter",
+                    letter.tenant.translate(_ESCAPES),
+                    letter.event.translate(_ESCAPES),
+                    f"{letter.version}\t{letter.code}",
+                    letter.faults[0].path.translate(_ESCAPES),
+                    fingerprint(letter.event, letter.version, letter.faults),
+                )
+            )
+            for letter in letters
+        ]
+        lines += [f"{number}\t{r.offset}\t{_seconds(r.arrival_ms)}\tduplicate\t\t\t0\t\t\t" for r in repeats]
+        if lines:
+            self._insert(f"INSERT INTO {self.refused} FORMAT TabSeparated", "\n".join(lines).encode())
+
+    def columns(self) -> list[str]:
+        """Columns of a row that a restatement copies: all but those that say where it is stored."""
+        return [
+            name
+            for (name,) in self._server.rows(
+                "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String} "
+                "AND default_kind NOT IN ('ALIAS', 'MATERIALIZED') ORDER BY position",
+                table=self.rows,
+            )
+            if name not in _NOT_STAGED
+        ]
+
+    def _insert(self, statement: str, body: bytes) -> None:
+        # A block that is sent again after a doubt would be there twice: a plan that meets one is made anew.
+        self._server.insert(statement, body, settings=INSERT_SETTINGS)
+
+
+def _seconds(ms: int) -> str:
+    return f"{ms // 1000}.{ms % 1000:03d}"

@@ -1,0 +1,91 @@
+"""The figures of a plan, from its table of changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from replay.plans import DayChange, Refusal, RollupChange
+from replay.scratch import Scratch
+from sinks.clickhouse import ClickHouse
+from sinks.generations.record import Record
+from sinks.rollups import discover
+
+_KEPT_REASONS = 200
+_SHOWN = "(arrival_day, generation) NOT IN (SELECT arrival_day, generation FROM hidden_generations)"
+
+
+class Summary:
+    """Asks the changes that `scratch` holds."""
+
+    def __init__(self, server: ClickHouse, scratch: Scratch) -> None:
+        self._server = server
+        self._scratch = scratch
+
+    def by(self, column: str) -> dict[str, int]:
+        """Number of records by a column of the changes."""
+        return dict(self._server.rows(f"SELECT {column}, count() FROM {self._scratch.changes} GROUP BY {column}"))  # noqa: S608
+
+    def refusals(self) -> list[Refusal]:
+        """Why records have no row, those of most records first."""
+        rows = self._server.rows(
+            "SELECT c.event, c.version, c.becomes, if(c.reason = '', c.becomes, c.reason) AS code, any(r.path), "  # noqa: S608
+            "if(c.becomes = 'dead_letter', c.fingerprint, '') AS print, count() AS records, "
+            "countIf(c.change = 'removed') "
+            f"FROM {self._scratch.changes} AS c LEFT JOIN {self._scratch.refused} AS r "
+            "ON c.raw_partition = r.raw_partition AND c.raw_offset = r.raw_offset "
+            "WHERE c.becomes != 'curated' AND NOT (c.becomes = 'duplicate' AND c.was = 'duplicate') "
+            "GROUP BY c.event, c.version, c.becomes, code, print ORDER BY records DESC, code, print "
+            f"LIMIT {_KEPT_REASONS}"
+        )
+        return [Refusal(*row) for row in rows]
+
+    def days(self) -> list[DayChange]:
+        """Days whose rows would change."""
+        rows = self._server.rows(
+            "SELECT arrival_day, countIf(change = 'accepted') AS accepted, countIf(change = 'changed') AS changed, "  # noqa: S608
+            f"countIf(change = 'removed') AS removed FROM {self._scratch.changes} GROUP BY arrival_day "
+            "HAVING accepted + changed + removed > 0 ORDER BY arrival_day"
+        )
+        days = [day for day, *_ in rows]
+        if not days:
+            return []
+        before = dict(
+            self._server.rows(
+                "SELECT arrival_day, count() FROM events WHERE arrival_day IN {days:Array(Date)} GROUP BY arrival_day",
+                days=days,
+            )
+        )
+        visible = Record(self._server).visible(days)
+        return [
+            DayChange(
+                day,
+                before.get(day, 0),
+                before.get(day, 0) + accepted - removed,
+                accepted,
+                changed,
+                removed,
+                list(visible[day]),
+            )
+            for day, accepted, changed, removed in rows
+        ]
+
+    def rollups(self, days: Sequence[str]) -> list[RollupChange]:
+        """What each rollup takes in of the rows that go, and of those that come, by the rollup's own select."""
+        if not days:
+            return []
+        gone = f"arrival_day IN {{days:Array(Date)}} AND {_SHOWN} AND {self._scratch.that('changed', 'removed')}"
+        come = self._scratch.that("changed", "accepted")
+        out = []
+        for rollup in discover(self._server):
+            before = self._server.scalar(
+                f"SELECT sum({rollup.total}) FROM {rollup.target} "  # noqa: S608 (names come from the server)
+                f"WHERE arrival_day IN {{days:Array(Date)}} AND {_SHOWN}",
+                days=list(days),
+            )
+            less, more = (
+                self._server.scalar(f"SELECT sum({rollup.total}) FROM ({select})", days=list(days))  # noqa: S608
+                for select in (rollup.select_from(gone), rollup.select_from(come, source=self._scratch.rows))
+            )
+            name = rollup.target.rpartition(".")[2].strip("`").removesuffix("_log")
+            out.append(RollupChange(name, before, before - less + more))
+        return out

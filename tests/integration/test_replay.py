@@ -1,0 +1,227 @@
+"""Replay on the real stack: planned, carried out, taken back. The long profile is the whole story, with kills."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from cli.ledger import LedgerReader, wait_until_complete
+from cli.stack import RunningStack, running
+from core.settings import Settings
+from replay.plans import Plan, Run
+from sinks.clickhouse import ClickHouse
+from sinks.recount import differences
+from tests.integration.replay_story import BROKEN_DAYS, DAYS, SUBJECT, Story, found
+
+pytestmark = pytest.mark.stack
+_SMALL, _LONG = 6_000, 200_000
+_WINDOW = ("--from", DAYS[0], "--to", "2026-03-06")
+
+
+class Replays:
+    """The commands, as a user gives them."""
+
+    def __init__(self, stack: RunningStack) -> None:
+        self.stack = stack
+        self.server = ClickHouse(stack.settings)
+
+    def command(self, *arguments: str, failpoint: str = "", group: str = "replay") -> subprocess.CompletedProcess[str]:
+        return self.start(*arguments, failpoint=failpoint, group=group).result()
+
+    def start(self, *arguments: str, failpoint: str = "", group: str = "replay") -> Started:
+        environment = os.environ | {"SLUICE_STATE_DIR": str(self.stack.settings.state_dir)}
+        if failpoint:
+            environment["SLUICE_FAILPOINT"] = failpoint
+        return Started([sys.executable, "-m", "cli", group, *arguments], environment)
+
+    def plan(self, *arguments: str) -> Plan:
+        done = self.command("plan", *(arguments or _WINDOW), "--json")
+        assert done.returncode == 0, done.stderr
+        return msgspec.json.decode(done.stdout, type=Plan)
+
+    def run(self, plan: Plan) -> Run:
+        done = self.command("run", plan.id, "--why", "amounts are not whole", "--json")
+        assert done.returncode == 0, done.stderr
+        return msgspec.json.decode(done.stdout, type=Run)
+
+    def content(self) -> list[Any]:
+        """Number and hash of the visible rows of each day of the story; the order of rows does not matter."""
+        days = ", ".join(f"'{day}'" for day in DAYS)
+        columns = "raw_partition, raw_offset, event_id, event, version, properties, extra, visitor_id"
+        return self.server.rows(
+            f"SELECT arrival_day, count(), hex(sum(toUInt128(sipHash64({columns})))) FROM events "
+            f"WHERE arrival_day IN ({days}) GROUP BY 1 ORDER BY 1"
+        )
+
+    def settle(self, story: Story) -> None:
+        """Wait until what was sent is stored, rollups too: they follow the base a moment later."""
+        reader = LedgerReader(self.stack.settings)
+        try:
+            wait_until_complete(reader, timeout_s=60)
+        finally:
+            reader.close()
+        _until(lambda: dict(found(self.server)) == story.expected(mended=False))
+
+    def check(self, story: Story, *, mended: bool) -> None:
+        """Base and rollups hold what plain arithmetic says, and every rollup equals a recount."""
+        expected = story.expected(mended=mended)
+        for name, counts in found(self.server):
+            assert counts == expected[name], name
+        for day, generation in self.server.rows(
+            "SELECT DISTINCT arrival_day, generation FROM events_log WHERE (arrival_day, generation) NOT IN "
+            "(SELECT arrival_day, generation FROM hidden_generations)"
+        ):
+            assert list(differences(self.server, day, generation)) == []
+
+
+class Started:
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        self.process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def result(self) -> subprocess.CompletedProcess[str]:
+        out, err = self.process.communicate(timeout=300)
+        return subprocess.CompletedProcess(self.process.args, self.process.returncode, out, err)
+
+
+class Reader:
+    """Asks for the totals all along; whatever it saw must be one of the states that there were."""
+
+    def __init__(self, server: ClickHouse) -> None:
+        self._server = server
+        self.seen: set[tuple[int, int]] = set()
+        self.asked = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Reader:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(30)
+
+    def _look(self) -> None:
+        days = ", ".join(f"'{day}'" for day in DAYS)
+        while not self._stop.is_set():
+            rows, tickets = self._server.rows(
+                f"SELECT (SELECT count() FROM events WHERE arrival_day IN ({days})), "
+                f"(SELECT sum(events) FROM events_daily WHERE event = '{SUBJECT}' AND day IN ({days}))"
+            )[0]
+            self.seen.add((rows, int(tickets)))
+            self.asked += 1
+
+
+def _until(condition: Callable[[], bool], *, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def replays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replays]:
+    settings = Settings(state_dir=Path(tmp_path_factory.mktemp("replay")) / "state", partitions=2)
+    with running(settings) as stack:
+        yield Replays(stack)
+
+
+@pytest.fixture(scope="module")
+def story(replays: Replays, request: pytest.FixtureRequest) -> Story:
+    """The events sent, judged by the first contract and stored, and the second contract released."""
+    told = Story(replays.stack.settings, _LONG if request.config.getoption("--long") else _SMALL)
+    told.release(1)
+    time.sleep(1)  # the workers take a release between batches
+    told.send()
+    replays.settle(told)
+    told.release(2)
+    return told
+
+
+def test_the_story(replays: Replays, story: Story) -> None:
+    before, after = story.expected(mended=False), story.expected(mended=True)
+    replays.check(story, mended=False)
+    content = replays.content()
+    refused = [event for event in story.events if event.refused]
+
+    plan = replays.plan()
+    assert plan.accepted == len(refused)
+    assert plan.removed == 0
+    assert [day.day for day in plan.days if day.accepted] == list(BROKEN_DAYS)
+    for day in plan.days:
+        assert (day.before, day.after) == (before["rows"][day.day], after["rows"][day.day])
+    assert plan.selected == len(story.sent)
+    assert replays.content() == content
+
+    with Reader(replays.server) as reader:
+        run = replays.run(plan)
+        assert run.state == "published"
+        assert run.report.accepted == plan.accepted
+        replays.check(story, mended=True)
+        mended = replays.content()
+        again = replays.run(plan)
+        assert again.report == run.report
+        assert replays.content() == mended
+        assert replays.plan().days == []
+        back = replays.command("rollback", run.id, "--why", "to see that it can be undone")
+        assert back.returncode == 0, back.stderr
+    sums = [(sum(each["rows"].values()), sum(each["tickets"].values())) for each in (before, after)]
+    assert reader.asked > 5
+    assert reader.seen == set(sums)
+    assert replays.content() == content
+    replays.check(story, mended=False)
+
+
+def test_a_cause_is_found_mended_by_a_rule_and_its_dead_letters_come_in(
+    replays: Replays, story: Story, tmp_path: Path
+) -> None:
+    sent = story.events[:40]
+    story.send_texts(sent)
+
+    def causes() -> list[dict[str, Any]]:
+        done = replays.command("top", "--event", SUBJECT, "--since", "1h", "--json", group="dlq")
+        assert done.returncode == 0, done.stderr
+        return [msgspec.json.decode(line) for line in done.stdout.splitlines()]
+
+    _until(lambda: [cause["records"] for cause in causes()] == [len(sent)])
+    (cause,) = causes()
+    assert (cause["code"], cause["path"]) == ("wrong_type", "$.properties.amount")
+    shown = replays.command("show", cause["fingerprint"], group="dlq")
+    assert '"amount":"' in shown.stdout
+
+    fixed = replays.command(
+        "fix", cause["fingerprint"], "--folder", str(tmp_path), "--name", "text-amount", group="dlq"
+    )
+    assert fixed.returncode == 0, fixed.stderr
+    rule = tmp_path / "text-amount" / "1.json"
+    assert msgspec.json.decode(rule.read_bytes())["steps"] == [
+        {"op": "coerce", "path": "properties.amount", "to": "number"}
+    ]
+    previewed = replays.command("preview", str(rule), "--from", "1h", "--json", group="dlq")
+    preview = msgspec.json.decode(previewed.stdout, type=Plan)
+    assert (preview.accepted, preview.changed, preview.removed, preview.shadow) == (len(sent), 0, 0, True)
+    refused = replays.command("run", preview.id, "--why", "it is a shadow")
+    assert refused.returncode == 65
+    assert "not in force" in refused.stderr
+
+    assert replays.command("release", str(rule), group="dlq").returncode == 0
+    plan = replays.plan("--fingerprint", cause["fingerprint"], "--from", "1h")
+    assert (plan.selected, plan.accepted) == (len(sent), len(sent))
+    replays.run(plan)
+    ids = "SELECT count() FROM events WHERE event_id LIKE 'text-%'"
+    assert replays.server.scalar(ids) == len(sent)
+    # Live, too, from the next batch on.
+    story.send_texts(story.events[40:60])
+    _until(lambda: replays.server.scalar(ids) == 60)
+    assert replays.command("retire", "text-amount", group="dlq").returncode == 0
