@@ -12,11 +12,12 @@ from collector.problems import NotNowError, OriginError
 class Caller:
     """`origin` is the page's as its browser names it, "" as long as it names none."""
 
-    __slots__ = ("_keys", "bootstrap", "origin")
+    __slots__ = ("_keys", "bootstrap", "grant", "origin")
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
         self.origin = ""
+        self.grant: Grant | None = None  # of the key that was used last
         self.bootstrap = False  # whether the bootstrap key was used
 
     def find(self, text: str) -> Grant | None:
@@ -30,6 +31,7 @@ class Caller:
         if isinstance(found, Refusal):
             _refuse(found)
             return None
+        self.grant = found
         if found.key_id == BOOTSTRAP_KEY_ID:
             self.bootstrap = True
         return found

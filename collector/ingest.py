@@ -1,10 +1,10 @@
-"""`POST /api/v1/tracking/collect/`: the hot path, as plain ASGI.
+"""The endpoints that take events, as plain ASGI: the hot path.
 
 1. Authorization header, if there is one (a bad key costs no body)
-2. body, within bytes and time
+2. body, within bytes and time, or the query of a pixel
 3. decompression, within bytes
 4. events, verdicts, records
-5. Kafka's acknowledgement of every accepted event
+5. the store's receipt of every accepted event, or in strict mode what its contract says
 6. the answer: 200, or 503 if any event should be sent again
 
 Only 5 waits. Decides neither what makes an event valid (`judge`) nor how it is stored (`publisher`).
@@ -14,14 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
 
 from prometheus_client import Counter
 
-from collector import body, forms, headers, problems, verdicts
+from collector import body, forms, headers, pixel, problems, verdicts
 from collector.caller import Caller
 from collector.controls import Controls
+from collector.cors import Cors
 from collector.faults import Fault
+from collector.headers import RequestHead
 from collector.inflate import inflate
 from collector.judge import Judge, Judged
 from collector.keys import Grant
@@ -30,7 +33,9 @@ from collector.normal import Arrival
 from collector.privacy import Policy, redaction
 from collector.problems import Headers, MethodError, NotNowError, RequestError, UnauthorizedError
 from collector.publisher import Failure, Publisher
-from collector.verdicts import Verdict, rejected
+from collector.request_log import RequestLog
+from collector.strict import StrictJudge
+from collector.verdicts import Answer, Verdict, rejected
 from core import metrics
 from core.clock import Clock
 from core.failpoints import hit
@@ -41,15 +46,22 @@ from core.settings import Settings
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Reply = tuple[int, Headers, bytes]
-
-PATHS = frozenset({"/api/v1/tracking/collect", "/api/v1/tracking/collect/"})
+PATHS = frozenset(
+    {
+        "/api/v1/tracking/collect",
+        "/api/v1/tracking/collect/",
+        # What `navigator.sendBeacon` sends: no header of its own, so the key is in the body.
+        "/api/v1/tracking/beacon",
+        "/api/v1/tracking/beacon/",
+        *pixel.PATHS,
+    }
+)
 RETRY_AFTER_S = b"1"
 INGEST: FlagName = "tracking.ingest.enabled"
 # Who switches ingest off needs minutes. Longer makes clients come back late.
 SWITCHED_OFF_S = 30
 # What is counted for a client that left before its answer (nginx's number for it).
-CLIENT_GONE = "499"
+CLIENT_GONE = 499
 
 log = get_logger(__name__)
 _JSON = (b"content-type", b"application/json")
@@ -60,8 +72,18 @@ _BOOTSTRAP_WARN_S = 60.0
 _TOO_LARGE = Fault("too_large", None, "larger than Kafka takes")
 
 
+class Reply(NamedTuple):
+    """An answer. `answer` is what it says of events, `code` what a problem is called."""
+
+    status: int
+    headers: Headers
+    content: bytes
+    answer: Answer | None = None
+    code: str = ""
+
+
 class Collect:
-    """The endpoint as an ASGI application for `http` scopes."""
+    """The endpoints as an ASGI application for `http` scopes."""
 
     def __init__(
         self,
@@ -86,34 +108,46 @@ class Collect:
             policy=Policy(settings),
             redaction=self._redaction,
         )
+        self._cors = Cors(settings)
+        self._strict = StrictJudge(settings)
+        self._log = RequestLog(settings)
         self._publish_seconds = metrics.histogram("sluice_collector_publish_seconds")
         self._bootstrap_requests = metrics.counter("sluice_collector_bootstrap_requests_total")
         self._bootstrap_warn_at = 0.0
 
     async def __call__(self, scope: Scope, receive: body.Receive, send: Send) -> None:
+        started = self._clock.monotonic()
         caller = Caller(self._keys)
+        head = headers.read(scope["headers"])
         try:
-            status, fields, content = await self._reply(scope, receive, caller)
+            reply = await self._reply(scope, receive, head, caller)
         except body.ClientGoneError:
-            _requests(CLIENT_GONE).inc()
-            return
+            reply = Reply(CLIENT_GONE, [], b"")
         except RequestError as error:
-            status, fields, content = problems.render(error)
+            reply = Reply(*problems.render(error), code=error.code)
         except Exception:
             # A bug of ours must not become a dropped connection: clients would retry it for ever.
             log.exception("collect.failed")
-            status, fields, content = problems.render_internal()
-        _requests(str(status)).inc()
+            reply = Reply(*problems.render_internal(), code=problems.INTERNAL.code)
+        _requests(reply.status).inc()
+        now = self._clock.monotonic()
+        if self._log.wants(reply.status, now):
+            self._log.write(reply.status, _said(scope, head, caller, reply, now - started))
+        if reply.status == CLIENT_GONE:
+            return
         if caller.bootstrap:
-            fields.append(_BOOTSTRAP)
+            reply.headers.append(_BOOTSTRAP)
             self._flag_bootstrap()
-        await send({"type": "http.response.start", "status": status, "headers": fields})
-        await send({"type": "http.response.body", "body": content})
+        if head.origin:
+            reply.headers.extend(self._cors.headers(head.origin))
+        await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+        await send({"type": "http.response.body", "body": reply.content})
 
-    async def _reply(self, scope: Scope, receive: body.Receive, caller: Caller) -> Reply:
-        if scope["method"] != "POST":
-            raise MethodError("events are sent with POST", allow="POST")
-        head = headers.read(scope["headers"])
+    async def _reply(self, scope: Scope, receive: body.Receive, head: RequestHead, caller: Caller) -> Reply:
+        path = scope["path"]
+        is_pixel = path in pixel.PATHS
+        if scope["method"] != ("GET" if is_pixel else "POST"):
+            return self._other_method(scope["method"], head, allow="GET, OPTIONS" if is_pixel else "POST, OPTIONS")
         caller.origin = head.origin
         if not self._flags[INGEST].enabled:
             error = NotNowError(
@@ -124,8 +158,11 @@ class Collect:
             error.close = True  # the body is not read
             raise error
         bearer = _bearer(head.authorization, caller)
-        sent = await body.read(receive, content_length=head.content_length, limit=self._max_body_bytes)
-        content = inflate(sent, encoding=head.content_encoding, limit=self._max_body_bytes)
+        if is_pixel:
+            content = pixel.event(scope["query_string"])
+        else:
+            sent = await body.read(receive, content_length=head.content_length, limit=self._max_body_bytes)
+            content = inflate(sent, encoding=head.content_encoding, limit=self._max_body_bytes)
         form = forms.read(content, max_events=self._max_events)
         grant = self._judge.request_grant(form, bearer=bearer, caller=caller)
         peer = scope.get("client")
@@ -141,9 +178,23 @@ class Collect:
             head.gpc,
         )
         judged = self._judge.judge(form, grant=grant, arrival=arrival, caller=caller)
+        if not is_pixel and _is_strict(scope["query_string"]):
+            await self._strict.judge(judged.verdicts, judged.positions, judged.records)
+            return _answered(judged.verdicts, stored=False)
         if judged.records:
             await self._publish(judged)
-        return _answered(judged.verdicts)
+        answered = _answered(judged.verdicts)
+        return _picture(answered) if is_pixel else answered
+
+    def _other_method(self, method: str, head: RequestHead, *, allow: str) -> Reply:
+        if method != "OPTIONS":
+            raise MethodError("events are sent with POST, pixels asked for with GET", allow=allow)
+        fields = [(b"allow", allow.encode("ascii"))]
+        if head.origin:
+            # `__call__` adds what any answer carries.
+            common = self._cors.headers(head.origin)
+            fields += [field for field in self._cors.preflight(head.origin) if field not in common]
+        return Reply(204, fields, b"")
 
     def _flag_bootstrap(self) -> None:
         """It is for trying things out: it cannot be revoked, and everyone who was given it is one to its events."""
@@ -162,12 +213,14 @@ class Collect:
         hit("collector.after_publish")
         self._publish_seconds.observe(self._clock.monotonic() - started)
         for index, fate in zip(judged.positions, fates, strict=True):
-            if isinstance(fate, Failure):
-                event_id = judged.verdicts[index].event_id
+            verdict = judged.verdicts[index]
+            if isinstance(fate, str):
+                verdict.receipt = fate
+            else:
                 judged.verdicts[index] = (
-                    rejected(index, _TOO_LARGE, event_id=event_id)
+                    rejected(index, _TOO_LARGE, event_id=verdict.event_id)
                     if fate is Failure.TOO_LARGE
-                    else Verdict(event_id, "retry", index=index)
+                    else Verdict(verdict.event_id, "retry", index=index)
                 )
 
 
@@ -185,21 +238,67 @@ def _bearer(authorization: str | None, caller: Caller) -> Grant | None:
     return grant
 
 
-def _answered(judged: list[Verdict]) -> Reply:
+def _answered(judged: list[Verdict], *, stored: bool = True) -> Reply:
     answer = verdicts.answer(judged)
-    for name in ("accepted", "rejected", "consent_dropped", "retry"):
-        if number := getattr(answer, name):
-            _events(name).inc(number)
+    if stored:
+        for name in ("accepted", "rejected", "consent_dropped", "retry"):
+            if number := getattr(answer, name):
+                _events(name).inc(number)
+    else:
+        answer.stored = False
     content = verdicts.encode(answer)
     length = (b"content-length", b"%d" % len(content))
     if answer.retry:
-        return 503, [_JSON, length, _RETRY_AFTER], content
-    return 200, [_JSON, length], content
+        return Reply(503, [_JSON, length, _RETRY_AFTER], content, answer)
+    return Reply(200, [_JSON, length], content, answer)
+
+
+def _picture(answered: Reply) -> Reply:
+    """The pixel, or what is wrong with its event: whoever looks at a picture that is broken finds out why."""
+    assert answered.answer is not None  # noqa: S101 (it was understood)
+    (verdict,) = answered.answer.events
+    if verdict.verdict == "retry":
+        raise NotNowError("the event is not known to be stored", retry_after_s=int(RETRY_AFTER_S), code="not_stored")
+    if verdict.verdict == "rejected":
+        raise RequestError(str(verdict.message), code=str(verdict.code), field=verdict.field or None)
+    length = (b"content-length", b"%d" % len(pixel.GIF))
+    return Reply(
+        200, [(b"content-type", b"image/gif"), length, (b"cache-control", b"no-store")], pixel.GIF, answered.answer
+    )
+
+
+def _is_strict(query: bytes) -> bool:
+    if not query:
+        return False
+    values = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("validate", [])
+    if values and values != ["strict"]:
+        raise RequestError("`validate` knows one value, strict", code="invalid_query", field="$.validate")
+    return bool(values)
+
+
+def _said(scope: Scope, head: RequestHead, caller: Caller, reply: Reply, took_s: float) -> dict[str, object]:
+    """What a log line says of a request: nothing that its sender wrote, but the ids of its trace."""
+    said: dict[str, object] = {"path": scope["path"], "took_ms": round(took_s * 1000, 2)}
+    if scope["method"] != "POST":
+        said["method"] = scope["method"]
+    if reply.code:
+        said["code"] = reply.code
+    if caller.grant is not None:
+        said["tenant"], said["key_id"] = caller.grant.tenant, caller.grant.key_id
+    if reply.answer is not None:
+        for name in ("accepted", "rejected", "consent_dropped", "retry"):
+            if number := getattr(reply.answer, name):
+                said[name] = number
+    if head.content_length >= 0:
+        said["bytes"] = head.content_length
+    if head.traceparent:
+        said["trace_id"] = head.traceparent.split("-")[1]
+    return said
 
 
 @cache
-def _requests(status: str) -> Counter:
-    return metrics.counter("sluice_collector_requests_total").labels(status)
+def _requests(status: int) -> Counter:
+    return metrics.counter("sluice_collector_requests_total").labels(str(status))
 
 
 @cache

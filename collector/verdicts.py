@@ -7,16 +7,23 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from collector.faults import Code, Fault
-from collector.privacy import Drop
+from collector.faults import Fault
 
 VerdictName = Literal["accepted", "rejected", "consent_dropped", "retry"]
 IdSource = Literal["natural_key", "assigned"]
 
 
+class StrictFault(Struct, gc=False, omit_defaults=True):
+    """One thing that breaks an event's contract; codes are those of dead letters."""
+
+    code: str
+    field: str
+    message: str
+
+
 class Verdict(Struct, gc=False, omit_defaults=True):
-    """`index` (from 0) on everything but `accepted`; `code` on `rejected` and `consent_dropped`; `field` and
-    `message` on `rejected` only.
+    """`index` (from 0) on everything but `accepted`; `receipt` on `accepted`, unless nothing is stored; `code` on
+    `rejected` and `consent_dropped`; `field` and `message` on `rejected` only; `contract` and `faults` in strict mode.
 
     `event_id` is null when the client sent none that can be read and none was given. `event_id_source` says who made
     the id if the client did not.
@@ -26,17 +33,23 @@ class Verdict(Struct, gc=False, omit_defaults=True):
     verdict: VerdictName
     event_id_source: IdSource | UnsetType = UNSET
     index: int | UnsetType = UNSET
-    code: Code | Drop | UnsetType = UNSET
+    receipt: str | UnsetType = UNSET
+    code: str | UnsetType = UNSET
     field: str | UnsetType = UNSET
     message: str | UnsetType = UNSET
+    contract: str | UnsetType = UNSET
+    faults: list[StrictFault] | UnsetType = UNSET
 
 
-class Answer(Struct, gc=False):
+class Answer(Struct, gc=False, omit_defaults=True):
+    """`stored` is false in strict mode, and left out otherwise."""
+
     accepted: int
     rejected: int
     consent_dropped: int
     retry: int
     events: list[Verdict]
+    stored: bool | UnsetType = UNSET
 
 
 def rejected(index: int, fault: Fault, *, event_id: str | None) -> Verdict:
@@ -49,7 +62,7 @@ def answer(verdicts: list[Verdict]) -> Answer:
     counts = {"accepted": 0, "rejected": 0, "consent_dropped": 0, "retry": 0}
     for verdict in verdicts:
         counts[verdict.verdict] += 1
-    return Answer(**counts, events=verdicts)
+    return Answer(counts["accepted"], counts["rejected"], counts["consent_dropped"], counts["retry"], verdicts)
 
 
 encode = msgspec.json.Encoder().encode

@@ -138,6 +138,15 @@ class Settings:
     collector_max_connections: int = _setting(
         10_000, unit="connections", help="Most open connections of a collector process.", minimum=1
     )
+    collector_cors_origins: str = _setting(
+        "*", help="Origins of web pages that may read answers, by commas, such as https://*.shop.example; * for all."
+    )
+    collector_log_requests_per_s: int = _setting(
+        20,
+        unit="lines/s",
+        help="Most log lines a second for requests that went well; others are always logged.",
+        minimum=0,
+    )
     collector_ack_timeout_ms: int = _setting(
         15_000,
         unit="ms",

@@ -128,6 +128,7 @@ def test_natural_key(collect: Collect) -> None:
         "event_id": ids.derived(ids.NATURAL_KEY, "demo", "s-1", "order", "1767218400500"),
         "verdict": "accepted",
         "event_id_source": "natural_key",
+        "receipt": "memory-0-0",
     }
 
 
@@ -171,4 +172,6 @@ def test_without_id_and_time_an_id_is_assigned(collect: Collect) -> None:
 
 
 def test_a_sent_id_has_no_source(collect: Collect) -> None:
-    assert msgspec.json.encode(collect(event()).events[0]) == b'{"event_id":"e-1","verdict":"accepted"}'
+    assert msgspec.json.encode(collect(event()).events[0]) == (
+        b'{"event_id":"e-1","verdict":"accepted","receipt":"memory-0-0"}'
+    )

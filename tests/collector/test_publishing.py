@@ -114,5 +114,5 @@ def test_a_bug_of_ours_is_a_problem_and_logged(
     assert reply is not None
     assert (reply.status, reply.json["code"]) == (500, "internal")
     assert b"boom" not in reply.body
-    assert [record.getMessage() for record in caplog.records] == ["collect.failed"]
+    assert [record.getMessage() for record in caplog.records] == ["collect.failed", "tracking.ingest"]
     caplog.clear()

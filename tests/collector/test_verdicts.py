@@ -109,7 +109,7 @@ def test_the_answer_has_one_verdict_an_event_in_order(collect: Collect) -> None:
         "consent_dropped": 1,
         "retry": 0,
         "events": [
-            {"event_id": "a", "verdict": "accepted"},
+            {"event_id": "a", "verdict": "accepted", "receipt": "memory-0-0"},
             {"event_id": "b", "verdict": "consent_dropped", "index": 1, "code": "no_consent"},
             {
                 "event_id": None,
@@ -118,7 +118,7 @@ def test_the_answer_has_one_verdict_an_event_in_order(collect: Collect) -> None:
                 "code": "invalid_field",
                 "message": "Expected `object`, got `int`",
             },
-            {"event_id": "c", "verdict": "accepted"},
+            {"event_id": "c", "verdict": "accepted", "receipt": "memory-0-1"},
         ],
     }
 
