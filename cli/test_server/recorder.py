@@ -149,6 +149,7 @@ def _strict(answer: dict[str, Any], seen: list[Sighting]) -> bytes:
         sighting = next(accepted)
         if sighting.outcome == "dead_letter":
             fault = sighting.faults[0]
+            verdict.pop("receipt", None)
             verdict |= {
                 "verdict": "rejected",
                 "index": index,
