@@ -10,13 +10,11 @@ import asyncio
 import threading
 import time
 
-from confluent_kafka import KafkaException
 from msgspec import UNSET
 
 from collector.problems import NotNowError
 from collector.publisher import Record
 from collector.verdicts import StrictFault, Verdict
-from core.control import ControlFollower
 from core.errors import SluiceError
 from core.log import get_logger
 from core.settings import Settings
@@ -62,7 +60,7 @@ class StrictJudge:
     def _follow(self) -> None:
         try:
             self._read()
-        except (SluiceError, KafkaException) as error:
+        except Exception as error:
             log.exception("strict.contracts_lost", error=str(error))
             self._thread = None  # the next request tries again
 
@@ -80,6 +78,8 @@ class StrictJudge:
         if not self._settings.kafka_bootstrap:  # a server without Kafka judges by the files
             self._use(Contracts(registry))
             return
+        from core.control import ControlFollower  # brings the Kafka client, which not every server here has
+
         follower = ControlFollower(self._settings, take, name="strict")
         try:
             follower.catch_up()
