@@ -27,6 +27,8 @@ Failpoint = Literal[
     "sink.after_insert",
     "sink.after_verify",
     "sink.after_commit",
+    "refusals.before_commit",
+    "refusals.after_commit",
     "generations.after_claim",
     "generations.after_handover",
     "generations.after_block",

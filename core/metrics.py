@@ -35,6 +35,7 @@ MetricName = Literal[
     "sluice_processor_batch_seconds",
     "sluice_sink_rows_total",
     "sluice_sink_insert_seconds",
+    "sluice_sink_refused_rows_total",
     "sluice_sink_retries_total",
 ]
 
@@ -94,6 +95,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("sluice_sink_rows_total", "counter", "Rows stored in ClickHouse.", ("table",)),
     Metric("sluice_sink_insert_seconds", "histogram", "One insert, sent to answered.", (), _LATENCY),
+    Metric("sluice_sink_refused_rows_total", "counter", "Rows that ClickHouse refused: dead letters.", ("table",)),
     Metric(
         "sluice_sink_retries_total", "counter", "Inserts sent again, by what the first attempt ended with.", ("cause",)
     ),

@@ -16,9 +16,10 @@ from typing import Any
 import fastavro
 import msgspec
 
-from core.errors import ConfigError, InputError
+from core.errors import ConfigError, InputError, SluiceError, StateError
 from schemas import framing
 from schemas.codegen.varints import for_bytes, varint
+from schemas.framing import FramingError
 from schemas.registry import Schema, bundled
 from sinks.row import Row
 
@@ -31,6 +32,12 @@ _RUN = {"name": "run", "type": "string"}
 _PARTITION = {"name": "kafka_partition", "type": "int"}
 _OFFSET = {"name": "kafka_offset", "type": "long"}
 _ARRIVAL = {"name": "arrival_at", "type": {"type": "long", "logicalType": "timestamp-millis"}}
+
+
+class UnreadableError(InputError):
+    """A record that is no Avro record of the topic's subject."""
+
+    code = "unreadable"
 
 
 class Container:
@@ -57,7 +64,8 @@ class Container:
         """Container of `rows` of one partition of the topic, for the columns `columns`.
 
         Raises:
-            InputError: a record was written with a schema that is no version of the subject in this release.
+            UnreadableError: a record is not framed, or of another subject.
+            StateError: a record was written with a schema that this release does not know.
         """
         more = varint(generation) + varint(partition)
         # Of an offset the low 13 bits are looked up, and the rest, which thousands of neighbours share.
@@ -83,7 +91,7 @@ class Container:
         """Container of `rows` that `run` restates, for the columns `restated_columns`. They stand in no topic.
 
         Raises:
-            InputError: as above.
+            UnreadableError, StateError: as above.
         """
         name = run.encode()
         after = self._suffixes(varint(generation) + varint(len(name)) + name)
@@ -105,10 +113,19 @@ class Container:
             parts += [varint(len(block)), varint(len(body)), body, _SYNC]
         return b"".join(parts)
 
-    def _strange(self, rows: Sequence[Row]) -> InputError:
+    def _strange(self, rows: Sequence[Row]) -> SluiceError:
         frames = framing.frames(self._subject)
-        first = next(row for row in rows if _frame(row) not in frames)
-        return InputError(f"the record at offset {first.offset} is of no version of `{self._subject}` of this release")
+        strange = next(row for row in rows if _frame(row) not in frames)
+        try:
+            name, _ = framing.split(strange.value or b"")
+        except FramingError as error:
+            return UnreadableError(f"the record at offset {strange.offset} is no {self._subject}: {error.message}")
+        if any(_frame(strange) in framing.frames(subject) for subject in bundled().subjects("record")):
+            return UnreadableError(f"the record at offset {strange.offset} is no {self._subject}: its schema is {name}")
+        return StateError(
+            f"the record at offset {strange.offset} was written with schema {name}, which this release does not know",
+            hint=f"A later release writes {self._subject} records: run its sinks before its stream workers.",
+        )
 
 
 def suffix(old: Schema, new: Schema) -> bytes:

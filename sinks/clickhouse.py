@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -21,26 +21,75 @@ from core.settings import Settings
 _CONNECT_TIMEOUT_S = 5.0
 _READ_TIMEOUT_S = 120.0
 _CODE = re.compile(r"Code: (\d+)")
-# Errors of the server's state, not of the request: sending it again later may work. Names in ClickHouse's
-# src/Common/ErrorCodes.cpp.
+# Names and numbers of errors: ClickHouse's src/Common/ErrorCodes.cpp.
+# Of the server's state, not of the request: sending it again later may work.
 _RETRYABLE = frozenset(
     {
+        74,  # CANNOT_READ_FROM_FILE_DESCRIPTOR
+        75,  # CANNOT_WRITE_TO_FILE_DESCRIPTOR: a full disk, too
+        76,  # CANNOT_OPEN_FILE
+        77,  # CANNOT_CLOSE_FILE
         159,  # TIMEOUT_EXCEEDED
         164,  # READONLY
+        173,  # CANNOT_ALLOCATE_MEMORY
         202,  # TOO_MANY_SIMULTANEOUS_QUERIES
         209,  # SOCKET_TIMEOUT
         210,  # NETWORK_ERROR
         225,  # NO_ZOOKEEPER
+        236,  # ABORTED
         241,  # MEMORY_LIMIT_EXCEEDED
         242,  # TABLE_IS_READ_ONLY
         243,  # NOT_ENOUGH_SPACE
         252,  # TOO_MANY_PARTS
+        285,  # TOO_FEW_LIVE_REPLICAS
+        286,  # UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE
         319,  # UNKNOWN_STATUS_OF_INSERT
         373,  # SESSION_IS_LOCKED
         394,  # QUERY_WAS_CANCELLED
+        425,  # SYSTEM_ERROR
+        439,  # CANNOT_SCHEDULE_TASK
+        473,  # DEADLOCK_AVOIDED
+        733,  # TABLE_IS_BEING_RESTARTED
+        745,  # SERVER_OVERLOADED
         999,  # KEEPER_EXCEPTION
     }
 )
+# Of what is in the rows. Only these say that a row will never be taken.
+_OF_ROWS = frozenset(
+    {
+        6,  # CANNOT_PARSE_TEXT
+        26,  # CANNOT_PARSE_QUOTED_STRING
+        27,  # CANNOT_PARSE_INPUT_ASSERTION_FAILED
+        32,  # ATTEMPT_TO_READ_AFTER_EOF
+        33,  # CANNOT_READ_ALL_DATA
+        38,  # CANNOT_PARSE_DATE
+        41,  # CANNOT_PARSE_DATETIME
+        53,  # TYPE_MISMATCH
+        69,  # ARGUMENT_OUT_OF_BOUND
+        70,  # CANNOT_CONVERT_TYPE
+        72,  # CANNOT_PARSE_NUMBER
+        117,  # INCORRECT_DATA
+        128,  # TOO_LARGE_ARRAY_SIZE
+        131,  # TOO_LARGE_STRING_SIZE
+        321,  # VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
+        349,  # CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
+        407,  # DECIMAL_OVERFLOW
+        469,  # VIOLATED_CONSTRAINT
+    }
+)
+# Of the tables: they are not as the migrations made them.
+_OF_TABLES = frozenset(
+    {
+        8,  # THERE_IS_NO_COLUMN
+        10,  # NOT_FOUND_COLUMN_IN_BLOCK
+        16,  # NO_SUCH_COLUMN_IN_TABLE
+        47,  # UNKNOWN_IDENTIFIER
+        60,  # UNKNOWN_TABLE
+        81,  # UNKNOWN_DATABASE
+    }
+)
+_STD_EXCEPTION = 1001  # of a library inside the engine: of its Avro reader about the rows, else about the disk
+_OF_ACCESS = frozenset({192, 193, 194, 497, 516})  # UNKNOWN_USER, WRONG_PASSWORD, …, ACCESS_DENIED
 
 # A bound value is written as in ClickHouse's format TabSeparated: https://clickhouse.com/docs/interfaces/formats
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0", "\b": "\\b", "\f": "\\f"})
@@ -56,14 +105,27 @@ class UncertainError(UnavailableError):
 
 
 class ServerError(RefusedError):
-    """ClickHouse answered with an error. `number` is its code."""
+    """ClickHouse answered with an error. `number` is its code, `about` what it blames."""
 
     code = "clickhouse"
 
     def __init__(self, message: str, *, number: int) -> None:
         super().__init__(message)
         self.number = number
-        self.retryable = number in _RETRYABLE
+        self.about = _about(number, message)
+        self.retryable = self.about == "server"
+
+
+def _about(number: int, message: str) -> Literal["server", "rows", "tables", "access", "request"]:
+    if number == _STD_EXCEPTION:
+        return "rows" if "avro::Exception" in message else "server"
+    if number in _RETRYABLE:
+        return "server"
+    if number in _OF_ROWS:
+        return "rows"
+    if number in _OF_TABLES:
+        return "tables"
+    return "access" if number in _OF_ACCESS else "request"
 
 
 class ClickHouse:

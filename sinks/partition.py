@@ -34,6 +34,7 @@ class PartitionBuffer:
     waiting_since: float = 0.0
     block: Block | None = None
     retry_at: float = 0.0
+    at_most: int | None = None  # rows in a block, while rows that are refused are looked for
     committed: bool = True  # whether `next_offset` is what the group has committed
 
     def add(self, row: Row, *, now: float) -> None:
@@ -51,6 +52,8 @@ class PartitionBuffer:
     def due(self, *, now: float, max_rows: int, linger_s: float) -> bool:
         if self.pending is not None:
             return len(self.waiting) >= self.pending.rows
+        if self.at_most is not None and self.waiting:
+            return True
         return bool(self.waiting) and (len(self.waiting) >= max_rows or now - self.waiting_since >= linger_s)
 
     def take(self, *, max_rows: int) -> list[Row]:
@@ -79,7 +82,7 @@ class PartitionBuffer:
     def plan_block(self, *, max_rows: int) -> Block:
         """The next block, its plan not committed yet unless it was pending."""
         resumed = self.pending
-        rows = self.take(max_rows=max_rows)
+        rows = self.take(max_rows=max_rows if self.at_most is None else min(max_rows, self.at_most))
         self.waiting_bytes -= sum(row.size for row in rows)
         plan = resumed or Plan(rows[0].offset, rows[-1].offset, len(rows))
         self.pending = None
@@ -90,3 +93,14 @@ class PartitionBuffer:
         self.waiting.extendleft(reversed(block.rows))
         self.waiting_bytes += sum(row.size for row in block.rows)
         self.pending = block.plan if block.uncertain else None
+
+    def narrow(self, block: Block) -> None:
+        """Put the rows of a block that was refused back in front, to be taken in two halves."""
+        self.give_back(block)
+        self.pending = None
+        self.at_most = len(block.rows) // 2
+
+    def widen(self, *, max_rows: int) -> None:
+        """A block went through: the next may be twice as large."""
+        if self.at_most is not None:
+            self.at_most = self.at_most * 2 if self.at_most * 2 < max_rows else None

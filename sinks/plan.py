@@ -62,6 +62,9 @@ class Plan:
     def next_attempt(self) -> Plan:
         return replace(self, attempt=self.attempt + 1)
 
+    def first_attempt(self) -> Plan:
+        return replace(self, attempt=1)
+
     def in_generation(self, generation: int) -> Plan:
         return replace(self, generation=generation)
 

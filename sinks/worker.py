@@ -14,7 +14,7 @@ from functools import partial
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from core import failpoints, kafka, metrics
-from core.errors import InvariantError, UnavailableError
+from core.errors import InvariantError, SluiceError, UnavailableError
 from core.failpoints import hit
 from core.lifecycle import Lifecycle
 from core.log import configure, get_logger
@@ -22,23 +22,28 @@ from core.metrics import counter
 from core.settings import Settings
 from core.topics import Topics
 from core.watchdog import WATCHDOG
-from sinks.clickhouse import ClickHouse
+from sinks.clickhouse import ClickHouse, ServerError
 from sinks.generations.handover import sink_group
 from sinks.generations.record import live_generation
 from sinks.partition import PartitionBuffer
 from sinks.plan import Plan, Source
+from sinks.refusals import Refusals
 from sinks.rollups import RollupHealer
 from sinks.row import Row
 from sinks.source import identify, stored_up_to
 from sinks.tables import Table, filled
-from sinks.writer import Block, Writer
+from sinks.writer import Block, RowsRefusedError, Writer
 
 log = get_logger(__name__)
 
 _POLL_S = 0.05
 _TIMEOUT_S = 10.0
+# A sink that was killed while it refused a row leaves a transaction open, and its offset is told when that has ended.
+_COMMITTED_TIMEOUT_S = 3 * kafka.TRANSACTION_TIMEOUT_MS / 1000
 _RETRY_FIRST_S = 0.2
 _RETRY_MAX_S = 5.0
+# More is no matter of rows but of the table or of whoever writes the topic.
+_MOST_REFUSED_IN_A_ROW = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,8 @@ class SinkWorker:
         self._feeds: dict[str, Feed] = {}
         self._buffers: dict[tuple[str, int], PartitionBuffer] = {}
         self._live: dict[str, int] = {}  # generation that live rows of the last day went to
+        self._refusals = Refusals(settings, self._consumer)
+        self._refused_in_a_row = 0
         self._retry_s = _RETRY_FIRST_S
         self._joined = False
 
@@ -161,9 +168,16 @@ class SinkWorker:
             return
         try:
             feed.writer.write(block)
-        except UnavailableError as error:
+        except RowsRefusedError as error:
+            self._isolate(buffer, block, error)
+            return
+        except (UnavailableError, ServerError) as error:
+            if not error.retryable:
+                raise
             self._wait(buffer, error)
             return
+        self._refused_in_a_row = 0
+        buffer.widen(max_rows=self._settings.sink_batch_rows)
         self._retry_s = _RETRY_FIRST_S
         buffer.block = None
         buffer.next_offset = block.plan.last + 1
@@ -174,7 +188,36 @@ class SinkWorker:
             "sink.stored", table=feed.table.name, partition=buffer.number, rows=len(block.rows), plan=str(block.plan)
         )
 
-    def _wait(self, buffer: PartitionBuffer, error: UnavailableError) -> None:
+    def _isolate(self, buffer: PartitionBuffer, block: Block, error: RowsRefusedError) -> None:
+        """Half as many rows the next time; a row that is refused alone becomes a dead letter.
+
+        Raises:
+            InvariantError: nothing but refusals for a long time: it is not the rows.
+        """
+        buffer.block = None
+        if len(block.rows) > 1:
+            log.warning(
+                "sink.rows_refused", topic=buffer.topic, partition=buffer.number, rows=len(block.rows), why=error.reason
+            )
+            buffer.narrow(block)
+            return
+        if self._refused_in_a_row >= _MOST_REFUSED_IN_A_ROW:
+            raise InvariantError(
+                f"{self._refused_in_a_row} rows one after the other were refused: {error.reason}",
+                hint="The rest is in Kafka, unread. Find the cause in the log or in the dead letters before going on.",
+            )
+        (row,) = block.rows
+        try:
+            self._refusals.refuse(buffer.topic, self._feeds[buffer.topic].table, buffer.number, row, error.reason)
+        except UnavailableError as away:
+            buffer.block = block
+            self._wait(buffer, away)
+            return
+        self._refused_in_a_row += 1
+        buffer.next_offset = row.offset + 1
+        buffer.committed = True
+
+    def _wait(self, buffer: PartitionBuffer, error: SluiceError) -> None:
         log.warning(
             "sink.server_unavailable",
             topic=buffer.topic,
@@ -211,7 +254,9 @@ class SinkWorker:
                 return False
             try:
                 live = live_generation(self._server, day)
-            except UnavailableError as error:
+            except (UnavailableError, ServerError) as error:
+                if not error.retryable:
+                    raise
                 self._wait(buffer, error)
                 return False
             if live == block.plan.generation:
@@ -250,7 +295,7 @@ class SinkWorker:
         self._joined = True  # also with nothing to do: more sinks than partitions
         if not partitions:
             return
-        for found in consumer.committed(partitions, timeout=_TIMEOUT_S):
+        for found in consumer.committed(partitions, timeout=_COMMITTED_TIMEOUT_S):
             buffer = self._resume(consumer, found)
             self._buffers[buffer.topic, buffer.number] = buffer
             log.info(

@@ -3,26 +3,32 @@
 The plan is committed before this is called. Then, in this order:
 
 1. Insert under the plan's token. A certain success needs no proof and ends here.
-2. After an uncertain insert (time-out, lost answer, restart with a plan pending) insert again under the *same* token.
-   That completes "base there, views not yet", and a frozen sender that wakes up and sends it once more is absorbed.
-3. Count the rows in the base. The engine logs a token before it renames the part: killed in between, a token answers
+2. After an uncertain insert (time-out, lost answer, restart with a plan pending) insert again under the *same* token,
+   into the table alone. A frozen sender that wakes up and sends it once more is absorbed.
+3. Count the rows in the table. The engine logs a token before it renames the part: killed in between, a token answers
    "already inserted" although nothing is there. So a repeat's answer is no proof; the count is.
+   An insert that the server refuses for what is in it stored nothing: whoever called bisects the block.
 4. Only if rows are missing: their token is dead. Commit the next attempt's plan, insert what is missing under its
-   token, and count again.
-5. Compare the day's rollups with the base, and complete those that are short by this block (`rollups`).
+   token, into the table alone, and count again.
+5. Insert the whole block under the first attempt's token once more, now for the views: the table knows that token, and
+   each view takes the block if it has not. So whatever happened before, a view sees a block under one token only.
+6. Compare the day's rollups with the base, and complete those that are short by this block (`rollups`): a view's target
+   can have a dead token too.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from core.errors import InvariantError, UnavailableError
+from core.errors import ConfigError, InvariantError, RefusedError, SluiceError, StateError, UnavailableError
 from core.failpoints import hit
 from core.log import get_logger
 from core.metrics import counter, histogram
+from sinks.block import UnreadableError
 from sinks.clickhouse import ClickHouse, ServerError
 from sinks.plan import Plan, Source
 from sinks.rollups import Bounds
@@ -43,8 +49,21 @@ INSERT_SETTINGS = {
     "min_insert_block_size_rows": "1048449",
     "min_insert_block_size_bytes": "268402944",
 }
+# Into the table alone. There is no setting that leaves views out; but a view that may not read a byte fails, and this
+# failure is ignored. Where a server does not fail it, the view takes the block now: harmless but for a second attempt.
+_WITHOUT_VIEWS = {"materialized_views_ignore_errors": "1", "max_bytes_to_read": "1"}
 # More attempts than this are no accident of a crash but a server that loses what it acknowledges.
 _MAX_ATTEMPTS = 5
+
+
+class RowsRefusedError(RefusedError):
+    """A block of which nothing is stored, because of what is in its rows. `reason` holds none of their values."""
+
+    code = "rows_refused"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass(slots=True)
@@ -87,16 +106,19 @@ class Writer:
 
         Raises:
             UnavailableError: the server is away or busy; what was sent is remembered in `block`.
-            ServerError: the server refuses the rows.
+            RowsRefusedError: the rows cannot be stored as they are, and none of them is.
+            StateError: the table is not as the migrations made it.
+            ServerError: the server refuses the request for another reason.
             InvariantError: more rows are stored than were sent, or acknowledged rows vanish.
         """
         if not block.uncertain:
             self._insert(block, block.rows)
             hit("sink.after_insert")
             return
+        without_views = _WITHOUT_VIEWS if self._table.has_views else {}
         repeated = self._to_repeat(block)
         if repeated:
-            self._insert(block, repeated)
+            self._insert(block, repeated, **without_views)
             hit("sink.after_insert")
         while missing := self._missing(block):
             if block.plan.attempt >= _MAX_ATTEMPTS:
@@ -108,8 +130,11 @@ class Writer:
             log.warning("sink.rows_missing", partition=block.partition, plan=str(block.plan), missing=len(missing))
             self._commit_plan(block.partition, plan)
             block.plan = plan
-            self._insert(block, missing)
+            self._insert(block, missing, **without_views)
         if self._table.has_views:
+            first = self._source.token(block.partition, block.plan.first_attempt(), self._table.name)
+            self._send(block, block.rows, first)
+            self._missing(block)  # raises, if a token that was found dead had been forgotten
             self._heal_rollups(self._bounds(block), self._token(block))
         hit("sink.after_verify")
 
@@ -129,23 +154,56 @@ class Writer:
     def _token(self, block: Block) -> str:
         return self._source.token(block.partition, block.plan, self._table.name)
 
-    def _insert(self, block: Block, rows: Sequence[Row]) -> None:
-        settings = INSERT_SETTINGS | {"insert_deduplication_token": self._token(block)}
+    def _insert(self, block: Block, rows: Sequence[Row], **settings: str) -> None:
         again, started = block.uncertain, time.monotonic()
-        block.uncertain, block.sent = True, rows
-        try:
-            body = self._table.body(block.partition, rows, block.plan.generation)
-            self._server.insert(self._table.insert, body, settings=settings)
-        except ServerError as error:
-            if not error.retryable:
-                raise
-            raise UnavailableError(f"ClickHouse cannot take rows now: {error.message}") from error
+        self._send(block, rows, self._token(block), note=True, **settings)
         if not again:
             # Sent once and acknowledged: nothing is in doubt.
             block.uncertain = False
         histogram("sluice_sink_insert_seconds").observe(time.monotonic() - started)
         if again:
             counter("sluice_sink_retries_total").labels("uncertain").inc()
+
+    def _send(self, block: Block, rows: Sequence[Row], token: str, *, note: bool = False, **settings: str) -> None:
+        """`note` what is sent under the plan's token before it is."""
+        try:
+            body = self._table.body(block.partition, rows, block.plan.generation)
+            if note:
+                block.uncertain, block.sent = True, rows
+            pinned = INSERT_SETTINGS | {"insert_deduplication_token": token} | settings
+            self._server.insert(self._table.insert, body, settings=pinned)
+        except UnreadableError as error:
+            raise self._refused(block, error.message) from error
+        except ServerError as error:
+            if error.about == "rows":
+                raise self._refused(block, without_values(error.message)) from error
+            raise self._error(error) from error
+
+    def _refused(self, block: Block, reason: str) -> SluiceError:
+        """What to raise. Nothing is stored of an insert that was refused, which is looked up all the same: no row is
+        skipped on the word of an error.
+        """
+        if len(self._missing(block)) == len(block.rows):
+            return RowsRefusedError(reason)
+        return InvariantError(
+            f"{self._table.name}: ClickHouse refused rows of partition {block.partition}, plan {block.plan}, that it "
+            f"stores in part: {reason}"
+        )
+
+    def _error(self, error: ServerError) -> SluiceError:
+        if error.retryable:
+            return UnavailableError(f"ClickHouse cannot take rows now: {error.message}")
+        if error.about == "tables":
+            return StateError(
+                f"{self._table.name} is not as the migrations made it: {error.message}",
+                hint="`sluice migrate status` says what is missing. Nothing is lost: once it is there, a sink goes on.",
+            )
+        if error.about == "access":
+            return ConfigError(
+                f"ClickHouse does not let this sink in: {error.message}",
+                hint="SLUICE_CLICKHOUSE_USER and SLUICE_CLICKHOUSE_PASSWORD name a user that may insert and select.",
+            )
+        return error
 
     def _missing(self, block: Block) -> list[Row]:
         """Rows of the block that the table does not hold."""
@@ -171,3 +229,12 @@ class Writer:
             "first": block.plan.first,
             "last": block.plan.last,
         }
+
+
+_VALUE = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`")
+_MAX_REASON = 300
+
+
+def without_values(message: str) -> str:
+    """The first line of a server's error, without what stands in quotes there: that is of the rows."""
+    return _VALUE.sub("…", message.partition("\n")[0])[:_MAX_REASON]

@@ -17,7 +17,7 @@ from tests.oracle.workload import Workload
 pytestmark = pytest.mark.stack
 
 # Those of the processes that run all the time. Restatements have tests of their own.
-FAILPOINTS = [name for name in get_args(Failpoint) if not name.startswith(("generations.", "replay."))]
+FAILPOINTS = [name for name in get_args(Failpoint) if not name.startswith(("generations.", "refusals.", "replay."))]
 
 
 def _every_failpoint(times: int) -> str:

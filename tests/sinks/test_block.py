@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import ConfigError, InputError
+from core.errors import ConfigError, StateError
 from schemas import framing
 from schemas.codegen.encoder import compile_encoder
 from schemas.registry import Schema, bundled
 from sinks import block
-from sinks.block import Container, suffix
+from sinks.block import Container, UnreadableError, suffix
 from sinks.row import Row
 from tests.sinks.curated import row, rows
 
@@ -158,7 +158,12 @@ def test_bytes_are_passed_through() -> None:
     assert one.value[framing.ID_PREFIX_BYTES :] in EVENTS(0, [one], 0)
 
 
-@pytest.mark.parametrize("value", [framing.prefix(99) + b"x", b"", None, b"\0\0"])
-def test_a_record_of_another_schema_is_refused(value: bytes | None) -> None:
-    with pytest.raises(InputError, match="offset 7"):
+@pytest.mark.parametrize("value", [framing.prefix(bundled().get("outcome", 1).id) + b"x", b"", None, b"\0\0"])
+def test_a_record_that_is_none_of_the_subject_is_refused(value: bytes | None) -> None:
+    with pytest.raises(UnreadableError, match="offset 7 is no event"):
         EVENTS(2, [row(6), Row(7, 0, value)], 0)
+
+
+def test_a_record_of_a_later_release_is_waited_with() -> None:
+    with pytest.raises(StateError, match="does not know"):
+        EVENTS(2, [row(6), Row(7, 0, framing.prefix(99) + b"x")], 0)

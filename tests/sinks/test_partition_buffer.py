@@ -171,3 +171,24 @@ def test_a_partition_with_a_plan_pending_is_never_full() -> None:
     for record in rows(0, 9):
         buffer.add(record, now=0)
     assert not buffer.full(max_rows=1)
+
+
+def test_rows_that_are_refused_are_taken_in_halves_until_blocks_go_through_again() -> None:
+    buffer = PartitionBuffer("t", 0, 0)
+    for record in rows(0, 16):
+        buffer.add(record, now=0)
+    taken = []
+    block = buffer.plan_block(max_rows=16)
+    for _ in range(4):
+        taken.append(len(block.rows))
+        buffer.narrow(block)
+        assert buffer.due(now=0, max_rows=16, linger_s=100), "what is looked for is not waited for"
+        block = buffer.plan_block(max_rows=16)
+        assert not block.uncertain
+    assert taken == [16, 8, 4, 2]
+    assert [r.offset for r in block.rows] == [0]
+    sizes = []
+    while buffer.waiting:
+        buffer.widen(max_rows=16)
+        sizes.append(len(buffer.plan_block(max_rows=16).rows))
+    assert sizes == [2, 4, 8, 1]

@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.errors import InvariantError, UnavailableError
+from core.errors import ConfigError, InvariantError, StateError, UnavailableError
 from schemas.registry import bundled
 from sinks.clickhouse import ServerError, UncertainError
 from sinks.plan import Plan, Source
 from sinks.rollups import Bounds
 from sinks.row import Row
 from sinks.tables import events
-from sinks.writer import _MAX_ATTEMPTS, Block, Writer
+from sinks.writer import _MAX_ATTEMPTS, Block, RowsRefusedError, Writer
 from tests.sinks.curated import rows
 
 SCHEMA = bundled().get("event", 1)
@@ -35,12 +35,16 @@ FATES = ["ok", "refused connection", "lost request", "lost answer", "orphan", "b
 
 @dataclass
 class FakeClickHouse:
-    """The table, its log of tokens, and the fate of the inserts to come."""
+    """The table, a view of it, their logs of tokens, and the fate of the inserts to come."""
 
     fates: list[str] = field(default_factory=list)
     table: Counter[int] = field(default_factory=Counter)  # offset → rows
     tokens: set[str] = field(default_factory=set)
+    view: Counter[int] = field(default_factory=Counter)
+    view_tokens: set[str] = field(default_factory=set)
     inserts: list[tuple[str, list[int]]] = field(default_factory=list)
+    refuses: set[int] = field(default_factory=set)
+    to_views: bool = True
 
     def insert(self, statement: str, body: bytes, *, settings: dict[str, str]) -> None:
         assert statement == f"INSERT INTO events_log ({', '.join(events().columns)}) FORMAT Avro"
@@ -48,6 +52,9 @@ class FakeClickHouse:
         token = settings["insert_deduplication_token"]
         offsets = [record["kafka_offset"] for record in fastavro.reader(io.BytesIO(body)) if isinstance(record, dict)]
         self.inserts.append((token, offsets))
+        self.to_views = "max_bytes_to_read" not in settings
+        if any(offset in self.refuses for offset in offsets):
+            raise ServerError("Code: 117. Incorrect data: 'secret'\nof a row", number=117)
         match self.fates.pop(0) if self.fates else "ok":
             case "ok":
                 self._store(token, offsets)
@@ -66,17 +73,20 @@ class FakeClickHouse:
             case "busy but done":
                 self._store(token, offsets)
                 raise ServerError("Code: 319. Unknown status of insert", number=319)
-            case "no":
-                raise ServerError("Code: 27. Cannot parse input", number=27)
             case "swallow":
                 self.tokens.add(token)
+                self._store(token, offsets)
             case fate:
-                raise AssertionError(fate)
+                raise ServerError(f"Code: {fate}. Something", number=int(fate))
 
     def _store(self, token: str, offsets: list[int]) -> None:
         if token not in self.tokens:
             self.tokens.add(token)
             self.table.update(offsets)
+        # What the table knows already is pushed to views all the same.
+        if self.to_views and token not in self.view_tokens:
+            self.view_tokens.add(token)
+            self.view.update(offsets)
 
     def _found(self, bounds: dict[str, Any]) -> list[int]:
         assert (bounds["day"], bounds["partition"]) == (DAY, 3)
@@ -159,19 +169,21 @@ def test_after_doubt_the_rollups_of_the_blocks_rows_are_looked_at() -> None:
 
 
 def test_a_later_attempt_found_at_a_restart_is_repeated_only_where_nothing_is_stored() -> None:
-    sink = Sink(FakeClickHouse(), LINES)
+    dead = {"c:t:3:100:102:events_log:1"}
+    sink = Sink(FakeClickHouse(tokens=set(dead)), LINES)
     sink.committed = Plan(100, 102, 3, attempt=2)
     sink.restart()
     assert sink.write()
     assert sink.server.table == ONCE
-    assert [token for token, _ in sink.server.inserts] == ["c:t:3:100:102:events_log:2"]
+    assert [token for token, _ in sink.server.inserts] == ["c:t:3:100:102:events_log:2", "c:t:3:100:102:events_log:1"]
     part = Sink(FakeClickHouse(), LINES)
     part.server.table[100] = 1  # somebody stored a part of it
+    part.server.tokens = dead
     part.committed = Plan(100, 102, 3, attempt=2)
     part.restart()
     assert part.write()
     assert part.server.table == ONCE
-    assert [token for token, _ in part.server.inserts] == ["c:t:3:100:102:events_log:3"]
+    assert [token for token, _ in part.server.inserts] == ["c:t:3:100:102:events_log:3", "c:t:3:100:102:events_log:1"]
 
 
 @pytest.mark.parametrize("fate", ["refused connection", "lost request", "lost answer", "busy", "busy but done"])
@@ -192,7 +204,8 @@ def test_a_dead_token_is_found_out_by_counting() -> None:
     assert sink.write()
     assert sink.server.table == ONCE
     assert sink.committed == Plan(100, 102, 3, 2), "the next attempt is committed before it is sent"
-    assert [token[-1] for token, _ in sink.server.inserts] == ["1", "1", "2"]
+    assert [token[-1] for token, _ in sink.server.inserts] == ["1", "1", "2", "1"], "the last one is for the views"
+    assert sink.server.view == ONCE
 
 
 def test_the_next_attempt_is_not_sent_before_its_plan_is_committed() -> None:
@@ -223,12 +236,47 @@ def test_a_frozen_sender_that_wakes_up_adds_nothing() -> None:
     assert sink.server.table == ONCE
 
 
-def test_what_the_server_refuses_is_raised_and_not_repeated() -> None:
-    sink = Sink(FakeClickHouse(["no"]), LINES)
-    with pytest.raises(ServerError):
+def test_rows_that_are_refused_are_told_without_their_values() -> None:
+    sink = Sink(FakeClickHouse(refuses={101}), LINES)
+    with pytest.raises(RowsRefusedError) as refused:
         sink.write()
+    assert refused.value.reason == "Code: 117. Incorrect data: …"
     assert len(sink.server.inserts) == 1
     assert not sink.server.table
+
+
+def test_rows_that_are_refused_and_stored_in_part_are_an_error() -> None:
+    server = FakeClickHouse(table=Counter([100]), refuses={101})
+    sink = Sink(server, LINES)
+    sink.restart()
+    with pytest.raises(InvariantError, match="stores in part"):
+        sink.write()
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"),
+    [
+        (16, StateError),  # a column is gone
+        (60, StateError),
+        (497, ConfigError),
+        (516, ConfigError),
+        (62, ServerError),  # a syntax error is ours
+        (1001, UnavailableError),
+        (243, UnavailableError),
+    ],
+)
+def test_what_is_not_about_the_rows_skips_none(number: int, raised: type[Exception]) -> None:
+    sink = Sink(FakeClickHouse([str(number)]), LINES)
+    with pytest.raises(raised):
+        sink.writer.write(sink.block)
+    sink.server.fates = []
+    sink.write_until_done()
+    assert sink.server.table == sink.server.view == ONCE
+
+
+def test_a_broken_avro_record_is_a_matter_of_the_rows() -> None:
+    message = "Code: 1001. DB::Exception: std::exception. Code: 1001, type: avro::Exception, e.what() = EOF reached"
+    assert ServerError(message, number=1001).about == "rows"
 
 
 @pytest.mark.parametrize("present", [[100], [101], [100, 102]])
@@ -238,7 +286,7 @@ def test_only_what_is_missing_is_added(present: list[int]) -> None:
     sink.restart()
     assert sink.write()
     assert server.table == ONCE
-    assert server.inserts[-1] == ("c:t:3:100:102:events_log:2", [o for o in ONCE if o not in present])
+    assert server.inserts[-2] == ("c:t:3:100:102:events_log:2", [o for o in ONCE if o not in present])
 
 
 def test_more_rows_than_were_sent_are_an_error() -> None:
@@ -287,7 +335,7 @@ def test_each_row_is_stored_once_whatever_happens(
             sink.restart()
     else:
         raise AssertionError("never done")
-    assert sink.server.table == {row.offset: 1 for row in lines}
+    assert sink.server.table == sink.server.view == {row.offset: 1 for row in lines}
 
 
 @given(st.lists(st.sampled_from(FATES), max_size=6), st.sets(st.sampled_from([100, 101, 102])), st.booleans())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -61,6 +62,8 @@ class Reply:
 class Front:
     data: Path
     options: dict[str, Any] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)  # besides ours
+    prelude: str = ""  # program text that runs before the front
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
 
@@ -85,7 +88,11 @@ class Front:
         options = {"data": str(self.data), "password": PASSWORD, "port": self.port, **self.options}
         with self._log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _LAUNCH, json.dumps(options)], cwd=REPOSITORY, stdout=log, stderr=log
+                [sys.executable, "-c", self.prelude + _LAUNCH, json.dumps(options)],
+                cwd=REPOSITORY,
+                stdout=log,
+                stderr=log,
+                env=os.environ | self.env,
             )
         if wait:
             self.wait_ready()
