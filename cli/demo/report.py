@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.demo.comparison import Compared
+from cli.demo.second_act import TICKETS, Told, expected_amount
 from cli.endpoints import Endpoints
 from cli.importer.totals import Totals
 
@@ -42,14 +43,21 @@ class Report:
         self._err.print(f"[dim]{time.monotonic() - self._started:6.1f} s[/dim]  {text} …")
 
     def result(
-        self, *, totals: Totals, outcomes: dict[str, int], rows: int, seconds: float, compared: list[Compared]
+        self,
+        *,
+        totals: Totals,
+        outcomes: dict[str, int],
+        rows: int,
+        seconds: float,
+        compared: list[Compared],
+        told: Told,
     ) -> bool:
         """Print everything; returns whether all lines are accounted for and all answers are equal."""
         outcomes = {kind: outcomes.get(kind, 0) for kind in ("curated", "duplicate", "dead_letter")}
         accounted = totals.accepted == sum(outcomes.values()) and (
             totals.lines == totals.accepted + totals.rejected + totals.consent_dropped + totals.already_stored
         )
-        equal = accounted and all(c.equal for c in compared)
+        equal = accounted and all(c.equal for c in compared) and told.right
         if self.as_json:
             document = {
                 "equal": equal,
@@ -63,12 +71,21 @@ class Report:
                 "answers": [
                     {"title": c.title, "equal": c.equal, "rollup": c.rollup, "recount": c.recount} for c in compared
                 ],
+                "replay": {
+                    "right": told.right,
+                    "dead_letters": told.dead_letters,
+                    "accepted": told.plan.accepted if told.plan else 0,
+                    "tickets": told.tickets,
+                    "rollup": told.rollup,
+                    "amount": told.amount,
+                },
             }
             sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
             return equal
         self._accounts(totals, outcomes, rows, seconds, accounted=accounted)
         for answer in compared:
             self._answer(answer)
+        self._second_act(told)
         self._verdict(equal=equal)
         return equal
 
@@ -99,6 +116,22 @@ class Report:
             self._out.print(f"[dim] and {len(answer.rollup) - _SHOWN_ROWS} more, compared too[/dim]")
         if not answer.equal:
             self._out.print(f"[red]  recount: {answer.recount}[/red]")
+
+    def _second_act(self, told: Told) -> None:
+        self._out.print()
+        self._out.print(f"[bold]{TICKETS} tickets[/bold], of a contract that takes whole amounts only:")
+        if told.plan is None:
+            self._out.print("  replayed by an earlier demo")
+        else:
+            self._out.print(f"  {told.dead_letters:>7,} dead-lettered; then the contract was mended")
+            self._out.print(f"  {told.plan.accepted:>7,} accepted by the plan of a replay, and published at once")
+        mark = "[green]equal[/green]" if told.right else "[red]DIFFERENT[/red]"
+        table = Table("", "here", "expected", title=f"after it: {mark}", title_justify="left", box=None)
+        table.columns[1].justify = table.columns[2].justify = "right"
+        table.add_row("tickets in the base", f"{told.tickets:,}", f"{TICKETS:,}")
+        table.add_row("tickets in the rollup", f"{told.rollup:,}", f"{TICKETS:,}")
+        table.add_row("amount", told.amount, expected_amount())
+        self._out.print(table)
 
     def _verdict(self, *, equal: bool) -> None:
         self._out.print()
