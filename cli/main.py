@@ -38,6 +38,7 @@ _COMMANDS = {
     "topics": ("cli.apply", "topics", "Create and configure the topics."),
     "migrate": ("cli.apply", "migrate", "Bring the ClickHouse database up to date."),
     "rollups": ("cli.rollups.group", "rollups", "Compare rollups with a recount of the base, and make them whole."),
+    "retention": ("cli.retention.command", "retention", "Delete by age: layers, tenants, personal data."),
     "generations": ("cli.generations.group", "generations", "Generations of days, and the runs that made them."),
     "settings": ("cli.settings", "settings_command", "List all settings and their values."),
 }

@@ -102,6 +102,32 @@ class Settings:
     )
     curated_retention_hours: int = _setting(24 * 7, unit="h", help="How long derived topics keep records.", minimum=1)
 
+    # Retention in ClickHouse, applied by `sluice retention apply`
+    retention_archive_days: int = _setting(
+        800, unit="days", help="How long raw records are kept in the archive; 0 is for ever.", minimum=0
+    )
+    retention_events_days: int = _setting(730, unit="days", help="How long events are kept; 0 is for ever.", minimum=0)
+    retention_rollups_days: int = _setting(0, unit="days", help="How long rollups are kept; 0 is for ever.", minimum=0)
+    retention_outcomes_days: int = _setting(
+        800, unit="days", help="How long outcomes are kept; 0 is for ever.", minimum=0
+    )
+    retention_dead_letters_days: int = _setting(
+        90, unit="days", help="How long dead letters are kept; 0 is for ever.", minimum=0
+    )
+    retention_audit_days: int = _setting(0, unit="days", help="How long the audit is kept; 0 is for ever.", minimum=0)
+    retention_abuse_days: int = _setting(
+        90, unit="days", help="How long abuse records are kept; 0 is for ever.", minimum=0
+    )
+    retention_personal_days: int = _setting(
+        0,
+        unit="days",
+        help="After how long personal data is taken out of events and dead letters; 0 is never.",
+        minimum=0,
+    )
+    retention_tenants: str = _setting(
+        "", help="Tenants with a period of their own, in days: shop=90,blog=30. Holds for all that is in their name."
+    )
+
     # ClickHouse
     clickhouse_url: str = _setting(
         "", help="http(s)://host:port of a ClickHouse to use; empty starts the embedded one."

@@ -200,6 +200,11 @@ def parameter(value: Parameter) -> str:
     return str(value) if isinstance(value, int) else _literal(value)
 
 
+def text(value: str) -> str:
+    """`value` as a literal, for statements that take no bound values: definitions and mutations."""
+    return _literal(value)
+
+
 def _literal(value: Parameter) -> str:
     if isinstance(value, str):
         return f"'{value.translate(_ESCAPES_IN_QUOTES)}'"

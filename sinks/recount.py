@@ -3,6 +3,8 @@
 What a rollup holds and how it is made is read from the server: the target of a materialized view over `events_log`, its
 columns, and the view's own select, which is run over the base rows of one generation of a day.
 
+Days and tenants that retention has deleted are left out, on either side.
+
 Rows that come in meanwhile are in the base a moment before they are in a rollup. So a rollup that differs is looked at
 again: it is equal if it once was, and it differs if it still does where nothing came in. Where rows never cease to come
 in the two cannot be told apart; then the day is to be made to stand still (`generations.cut`).
@@ -18,11 +20,13 @@ from typing import Any
 
 from core.errors import UnavailableError
 from sinks.clickhouse import ClickHouse
+from sinks.retention import marks
 from sinks.rollups import Rollup, discover
 from sinks.tables import DAY
 
 _PARTITION = re.compile(r"\('(?P<day>[0-9-]{10})',(?P<generation>[0-9]+)\)")
 _STATE = re.compile(r"(?P<simple>Simple)?AggregateFunction\((?P<function>\w+)")
+_COMPARED = f"{DAY} AND tenant NOT IN {{gone:Array(String)}}"
 _LOOKS = 10
 _SAME_LOOKS = 2
 _BETWEEN_LOOKS_S = 0.25
@@ -67,9 +71,9 @@ class Comparable:
             f"SELECT {keys}, countIf(side = 0), countIf(side = 1), "  # noqa: S608
             f"anyIf(found, side = 0), anyIf(found, side = 1) FROM ("
             f"SELECT {keys}, 0 AS side, tuple({names}) AS found FROM ("
-            f"SELECT {keys}, {values} FROM {self.rollup.target} WHERE {DAY} GROUP BY {keys}) UNION ALL "
+            f"SELECT {keys}, {values} FROM {self.rollup.target} WHERE {_COMPARED} GROUP BY {keys}) UNION ALL "
             f"SELECT {keys}, 1 AS side, tuple({names}) AS found FROM ("
-            f"SELECT {keys}, {values} FROM ({self.rollup.select_from(DAY)}) GROUP BY {keys})"
+            f"SELECT {keys}, {values} FROM ({self.rollup.select_from(_COMPARED)}) GROUP BY {keys})"
             f") GROUP BY {keys} HAVING uniqExact(found) != 1 OR count() != 2 ORDER BY {keys} LIMIT {_SHOWN}"
         )
 
@@ -95,7 +99,10 @@ def differences(
     Raises:
         MovingError: they differ, and rows came in at every look.
     """
-    return [found for each in comparables(server) for found in _lasting(server, each, day, generation, sleep)]
+    gone = [tenant for tenant, before in _gone(server).items() if day < before]
+    if "" in gone:
+        return []
+    return [found for each in comparables(server) for found in _lasting(server, each, day, generation, gone, sleep)]
 
 
 def generations(server: ClickHouse, *, first: str = "", last: str = "") -> list[tuple[str, int]]:
@@ -110,17 +117,27 @@ def generations(server: ClickHouse, *, first: str = "", last: str = "") -> list[
     parsed = [_PARTITION.fullmatch(name) for (name,) in found]
     hidden = {(day, generation) for day, generation in server.rows("SELECT * FROM hidden_generations")}
     all_ = {(each["day"], int(each["generation"])) for each in parsed if each is not None} - hidden
-    return sorted(each for each in all_ if (not first or each[0] >= first) and (not last or each[0] <= last))
+    since = max(first, _gone(server).get("", ""))
+    return sorted(each for each in all_ if each[0] >= since and (not last or each[0] <= last))
+
+
+def _gone(server: ClickHouse) -> dict[str, str]:
+    """Day before which base or rollups were deleted on purpose, by tenant; the empty one is all."""
+    found: dict[str, str] = {}
+    for layer in ("events", "rollups"):
+        for tenant, before in marks.gone_before(server, layer).items():
+            found[tenant] = max(before, found.get(tenant, ""))
+    return found
 
 
 def _lasting(
-    server: ClickHouse, each: Comparable, day: str, generation: int, sleep: Callable[[float], None]
+    server: ClickHouse, each: Comparable, day: str, generation: int, gone: list[str], sleep: Callable[[float], None]
 ) -> list[Difference]:
     before: tuple[int, list[Difference]] | None = None
     same = 0
     for _ in range(_LOOKS):
         rows = server.scalar(f"SELECT count() FROM events_log WHERE {DAY}", day=day, generation=generation)  # noqa: S608
-        found = list(_differences(server, each, day, generation))
+        found = list(_differences(server, each, day, generation, gone))
         if not found:
             return []
         same = same + 1 if (rows, found) == before else 0
@@ -134,10 +151,12 @@ def _lasting(
     )
 
 
-def _differences(server: ClickHouse, each: Comparable, day: str, generation: int) -> Iterator[Difference]:
+def _differences(
+    server: ClickHouse, each: Comparable, day: str, generation: int, gone: list[str]
+) -> Iterator[Difference]:
     names = [name for name, _ in each.values]
     width = len(each.key)
-    for row in server.rows(each.sql(), day=day, generation=generation):
+    for row in server.rows(each.sql(), day=day, generation=generation, gone=gone):
         in_rollup, in_recount, stored, recount = row[width:]
         yield Difference(
             each.table,

@@ -17,6 +17,7 @@ from sinks.clickhouse import ClickHouse
 from sinks.generations.handover import HANDOVER_S, Plans, wait_for_sinks
 from sinks.generations.record import Claim, Entry, Phase, Record, State, in_phase
 from sinks.generations.staging import Stage
+from sinks.retention import marks
 
 log = get_logger(__name__)
 
@@ -153,6 +154,10 @@ class Restatement:
         """Claims of `days`, each with a new hidden generation and its tail."""
         if not days:
             return {}
+        # Its rollups may outlive it: a day made anew from what is left would be shown in their place.
+        kept = marks.gone_before(self._server, "events").get("", "")
+        if gone := [day for day in days if day < kept]:
+            raise RefusedError(f"the events of {gone[0]} were deleted by retention: the day cannot be restated")
         numbers = self._record.next_generations(days)
         claims = [
             Claim(day=day, run=self.run, phase=Phase.STAGING, generation=numbers[day], why=self._why) for day in days

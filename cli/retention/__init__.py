@@ -1,0 +1,1 @@
+"""`sluice retention`: what is to be deleted by age, and deleting it."""
