@@ -7,6 +7,7 @@ at a time. Every failure of the engine leaves here as `ClickHouseError`. Which s
 from __future__ import annotations
 
 import importlib
+import json
 import threading
 import uuid
 from collections.abc import Iterator
@@ -53,6 +54,23 @@ class Counts:
 class Piece:
     data: bytes
     counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Errors of one code: how often, and of the last one whose statement's and with which message."""
+
+    code: int
+    name: str
+    count: int
+    query_id: str
+    message: str
+
+
+_FAILURES_SQL = (
+    "SELECT code, name, value, query_id, last_error_message FROM system.errors WHERE NOT remote "
+    "SETTINGS output_format_json_quote_64bit_integers = 0"
+)
 
 
 class Insert:
@@ -149,6 +167,17 @@ class Engine:
         with self._asking:
             row = self._root.text(f"{_PROGRESS_SQL} WHERE {_has(tag)} LIMIT 1")
         return dict(zip(_PROGRESS, map(int, row.split("\t")), strict=True)) if row else None
+
+    def query_id(self, tag: str) -> str:
+        """The engine's own id of the running statement with this tag; empty if none runs."""
+        with self._asking:
+            return self._root.text(f"SELECT query_id FROM system.processes WHERE {_has(tag)} LIMIT 1")  # noqa: S608
+
+    def failures(self) -> dict[int, Failure]:
+        """What went wrong since the engine was opened: of each error code its number and its last occurrence."""
+        with self._asking:
+            found = self._root.query(_FAILURES_SQL, form="JSONCompactEachRow").data
+        return {code: Failure(code, *rest) for code, *rest in map(json.loads, found.splitlines())}
 
     def kill(self, tag: str) -> None:
         """Ask the statement with this tag to stop; it may already be over."""

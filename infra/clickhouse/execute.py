@@ -26,6 +26,7 @@ from infra.clickhouse.connection import Setup, connected
 from infra.clickhouse.engine import Engine, Link
 from infra.clickhouse.errors import ClickHouseError, ClientGoneError
 from infra.clickhouse.exchange import Exchange
+from infra.clickhouse.failures import Watch
 from infra.clickhouse.multipart import ExternalTable
 from infra.clickhouse.request import Request
 from infra.clickhouse.runner import Output
@@ -164,7 +165,9 @@ class Executor:
             if statement.kind is StatementKind.INSERT:
                 form = statement.format or request.default_format or "Values"
                 may_be_empty = settings.get("throw_if_no_data_to_insert") == "0"
-                answer.count(runner.insert(link, statement, rows, form=form, may_be_empty=may_be_empty))
+                watch = Watch(self._engine, tag)
+                counts = runner.insert(link, statement, rows, form=form, may_be_empty=may_be_empty, watch=watch)
+                answer.count(counts)
             elif statement.kind is StatementKind.OTHER:
                 if runner.whole(link, statement, output, answer=answer):
                     answer.describe(request, form=output.form)

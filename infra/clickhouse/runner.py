@@ -10,6 +10,7 @@ from infra.clickhouse import formats
 from infra.clickhouse.answer import Answer
 from infra.clickhouse.engine import Counts, Link
 from infra.clickhouse.errors import ClickHouseError
+from infra.clickhouse.failures import Watch
 from infra.clickhouse.formats import Heading
 from infra.clickhouse.statement import Statement, selects
 
@@ -31,17 +32,22 @@ def output_of(statement: Statement, *, default: str, settings: Mapping[str, str]
     return Output(form, heading)
 
 
-def insert(link: Link, statement: Statement, rows: Iterator[bytes], *, form: str, may_be_empty: bool) -> Counts:
+def insert(
+    link: Link, statement: Statement, rows: Iterator[bytes], *, form: str, may_be_empty: bool, watch: Watch
+) -> Counts:
     """Rows go to the engine as they arrive; anything that goes wrong before the last one stores nothing."""
     inserting = link.insert(statement.head, form=form)
+    watch.began()
     try:
         for piece in rows if may_be_empty else _not_empty(rows):
             inserting.append(piece)
-        return inserting.finish()
+        counts = inserting.finish()
     except BaseException:
         with suppress(ClickHouseError):
             inserting.cancel()
         raise
+    watch.ended()
+    return counts
 
 
 def _not_empty(rows: Iterator[bytes]) -> Iterator[bytes]:

@@ -1,0 +1,97 @@
+"""An insert that is answered with 200 was done. The engine itself forgets what goes wrong while rows are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from infra.clickhouse.engine import Failure
+from infra.clickhouse.errors import ClickHouseError
+from infra.clickhouse.failures import Watch
+from tests.infra.clickhouse.front import Front, Reply
+
+NO_SPACE = "min_free_disk_bytes_to_perform_insert = 1000000000000000"
+
+
+def rows(front: Front, table: str, *, count: int = 2) -> Reply:
+    return front.post(b"".join(b"%d\tx\n" % number for number in range(count)), query=f"INSERT INTO {table} FORMAT TSV")
+
+
+def test_a_disk_without_room_is_said(front: Front, table: str) -> None:
+    front.post(f"ALTER TABLE {table} MODIFY SETTING {NO_SPACE}")
+    reply = rows(front, table)
+    assert (reply.status, reply.code) == (500, 243), reply.text
+    assert "NOT_ENOUGH_SPACE" in reply.text
+    assert front.value(f"SELECT count() FROM {table}") == "0"
+
+
+def test_a_disk_without_room_for_a_view_is_said(front: Front, table: str) -> None:
+    front.post(f"CREATE TABLE {table}_target (id UInt64) ENGINE = MergeTree ORDER BY id SETTINGS {NO_SPACE}")
+    front.post(f"CREATE MATERIALIZED VIEW {table}_view TO {table}_target AS SELECT id FROM {table}")
+    try:
+        assert rows(front, table).code == 243
+    finally:
+        front.post(f"DROP VIEW {table}_view")
+        front.post(f"DROP TABLE {table}_target")
+
+
+def test_a_constraint_is_said(front: Front, table: str) -> None:
+    front.post(f"ALTER TABLE {table} ADD CONSTRAINT small CHECK id < 1000")
+    reply = rows(front, table, count=1001)
+    assert reply.code == 469, reply.text
+    assert front.value(f"SELECT count() FROM {table}") == "0"
+    assert rows(front, table, count=1000).status == 200, "an error of before is no error of now"
+
+
+def test_rows_of_several_blocks_are_watched_too(front: Front, table: str) -> None:
+    front.post(f"ALTER TABLE {table} MODIFY SETTING {NO_SPACE}")
+    assert rows(front, table, count=1_200_000).code == 243
+
+
+# -- who an error belongs to
+
+
+class Book:
+    """The engine's errors, as they change while an insert runs."""
+
+    def __init__(self, before: Mapping[int, Failure], after: Mapping[int, Failure], *, query_id: str = "ours") -> None:
+        self._looks = [before, after]
+        self._query_id = query_id
+
+    def failures(self) -> Mapping[int, Failure]:
+        return self._looks.pop(0)
+
+    def query_id(self, tag: str) -> str:
+        assert tag == "tag"
+        return self._query_id
+
+
+def failure(code: int, count: int, query_id: str) -> dict[int, Failure]:
+    return {code: Failure(code, "SOME_ERROR", count, query_id, "why")}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "query_id", "code"),
+    [
+        ({}, {}, "ours", 0),
+        (failure(243, 3, "theirs"), failure(243, 3, "theirs"), "ours", 0),
+        ({}, failure(243, 1, "ours"), "ours", 243),
+        (failure(243, 3, "theirs"), failure(243, 4, "ours"), "ours", 243),
+        (failure(243, 3, "theirs"), failure(243, 4, "theirs"), "ours", 0),
+        (failure(243, 3, "theirs"), failure(243, 5, "theirs"), "ours", 319),
+        (failure(62, 3, "theirs"), failure(62, 9, "theirs"), "ours", 0),
+        (failure(243, 3, "theirs"), failure(243, 4, "theirs"), "", 319),
+    ],
+)
+def test_an_error_is_ours_others_or_not_to_be_told(
+    before: dict[int, Failure], after: dict[int, Failure], query_id: str, code: int
+) -> None:
+    watch = Watch(Book(before, after, query_id=query_id), "tag")  # type: ignore[arg-type] # a fake
+    watch.began()
+    if not code:
+        watch.ended()
+        return
+    with pytest.raises(ClickHouseError) as caught:
+        watch.ended()
+    assert caught.value.code == code
