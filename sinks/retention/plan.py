@@ -10,10 +10,10 @@ from datetime import date, timedelta
 from core.log import get_logger
 from schemas.registry import Registry
 from sinks.clickhouse import ClickHouse, text
-from sinks.generations.pruning import tables as event_tables
 from sinks.retention import marks, personal
 from sinks.retention.marks import Mark
 from sinks.retention.policy import OF_TENANTS, Layer, Policy
+from sinks.rollups import discover
 
 log = get_logger(__name__)
 
@@ -22,7 +22,7 @@ _TTL = re.compile(r" TTL (?P<ttl>.+?)(?= SETTINGS | COMMENT |$)", re.DOTALL)
 _TABLES = {
     Layer.ARCHIVE: ("raw_archive_log",),
     Layer.EVENTS: ("events_log",),
-    Layer.OUTCOMES: ("outcomes_log",),
+    Layer.OUTCOMES: ("outcomes_log", "restated_outcomes_log"),
     Layer.DEAD_LETTERS: ("dead_letters_log",),
     Layer.AUDIT: ("audit_log",),
     Layer.ABUSE: ("abuse_log",),
@@ -142,8 +142,7 @@ def _personal(server: ClickHouse, wanted: Policy, registry: Registry, today: dat
 def _of_layer(server: ClickHouse, layer: Layer) -> tuple[str, ...]:
     if layer is not Layer.ROLLUPS:
         return _TABLES[layer]
-    targets = (name.rpartition(".")[2].strip("`") for name in event_tables(server))
-    return tuple(name for name in targets if name not in {"events_log", "replaced_rows"})
+    return tuple(rollup.target.rpartition(".")[2].strip("`") for rollup in discover(server))
 
 
 def _rows_of(table: str, tenant: str) -> str:
