@@ -60,13 +60,16 @@ class Latency:
 
 @click.command()
 @click.option("--historic", default=1_000_000, show_default=True, help="Historic events that wait at the beginning.")
+@click.option(
+    "--batch", default=Settings.streams_historic_batch_events, show_default=True, help="Of the historic lane."
+)
 @click.option("--rate", default=2_000, show_default=True, help="Live events a second.")
 @click.option("--seconds", default=20.0, show_default=True, help="How long live events are measured, each time.")
 @click.option("--runs", default=3, show_default=True, help="Runs of each kind.")
-def main(*, historic: int, rate: int, seconds: float, runs: int) -> None:
+def main(*, historic: int, batch: int, rate: int, seconds: float, runs: int) -> None:
     """Measure live latency with and without historic events that wait."""
     with TemporaryDirectory() as folder:
-        settings = Settings(state_dir=Path(folder) / "kafka", kafka_heap_mib=1024)
+        settings = Settings(state_dir=Path(folder) / "kafka", kafka_heap_mib=1024, streams_historic_batch_events=batch)
         prepared = broker.prepare(settings)
         with Supervisor([[prepared.spec]]):
             settings = replace(settings, kafka_bootstrap=prepared.bootstrap)

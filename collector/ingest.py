@@ -24,6 +24,7 @@ from collector.caller import Caller
 from collector.controls import Controls
 from collector.cors import Cors
 from collector.faults import Fault
+from collector.flood import Flood
 from collector.headers import RequestHead
 from collector.inflate import inflate
 from collector.judge import Judge, Judged
@@ -111,6 +112,7 @@ class Collect:
         self._cors = Cors(settings)
         self._strict = StrictJudge(settings)
         self._log = RequestLog(settings)
+        self._flood = Flood(settings.collector_tenant_live_rate, clock)
         self._publish_seconds = metrics.histogram("sluice_collector_publish_seconds")
         self._bootstrap_requests = metrics.counter("sluice_collector_bootstrap_requests_total")
         self._bootstrap_warn_at = 0.0
@@ -209,7 +211,7 @@ class Collect:
     async def _publish(self, judged: Judged) -> None:
         started = self._clock.monotonic()
         hit("collector.before_publish")
-        fates = await self._publisher.publish(judged.records)
+        fates = await self._publisher.publish(self._flood.routed(judged.records))
         hit("collector.after_publish")
         self._publish_seconds.observe(self._clock.monotonic() - started)
         for index, fate in zip(judged.positions, fates, strict=True):

@@ -15,6 +15,7 @@ MetricName = Literal[
     "sluice_collector_events_total",
     "sluice_collector_refused_total",
     "sluice_collector_publish_seconds",
+    "sluice_collector_diverted_events_total",
     "sluice_collector_bootstrap_requests_total",
     "sluice_streams_events_total",
     "sluice_streams_unplanned_events_total",
@@ -58,6 +59,9 @@ METRICS: tuple[Metric, ...] = (
     Metric("sluice_collector_refused_total", "counter", "Requests refused before any endpoint saw them.", ("code",)),
     Metric("sluice_collector_publish_seconds", "histogram", "From publish to Kafka's acknowledgement.", (), _LATENCY),
     Metric("sluice_collector_bootstrap_requests_total", "counter", "Requests that used the bootstrap key."),
+    Metric(
+        "sluice_collector_diverted_events_total", "counter", "Events led through the historic lane: a tenant's flood."
+    ),
     Metric("sluice_streams_events_total", "counter", "Raw records given an outcome.", ("outcome",)),
     Metric(
         "sluice_streams_unplanned_events_total",

@@ -161,6 +161,14 @@ class Settings:
         1024 * 1024, unit="bytes", help="Largest request body, after inflation.", minimum=1024
     )
     collector_max_batch_events: int = _setting(2_500, unit="events", help="Most events in one request.", minimum=1)
+    collector_tenant_live_rate: int = _setting(
+        # Far above it, workers fall behind and every tenant's events are late.
+        10_000,
+        unit="events/s",
+        help="Events a second of one tenant, and five times as many at once, that a collector process lets into the "
+        "live lane; what is more goes through the historic one. 0: no bound.",
+        minimum=0,
+    )
     collector_max_connections: int = _setting(
         10_000, unit="connections", help="Most open connections of a collector process.", minimum=1
     )
