@@ -122,7 +122,8 @@ def transactional_producer(settings: Settings, *, transactional_id: str) -> Conf
         # batch is full. At 5 ms the client made three times as many batches, and they cost it twice as much.
         "linger.ms": 100,
         "queue.buffering.max.messages": 1_000_000,
-        "queue.buffering.max.kbytes": 1 << 20,
+        # A batch's curated records and more; who produces waits while it is full.
+        "queue.buffering.max.kbytes": 1 << 17,
         "batch.num.messages": 10_000,
         # A delivery report per event costs more than encoding it; the commit reports failure for all.
         "delivery.report.only.error": True,
@@ -149,7 +150,9 @@ def consumer(settings: Settings, *, group: str, instance: str = "") -> Config:
         # The default (1 s) leaves the consumer idle after its queue was full.
         "fetch.queue.backoff.ms": 10,
         "fetch.wait.max.ms": 100,
+        # What is fetched and not consumed yet; one answer of the broker may come on top.
         "queued.max.messages.kbytes": 16_384,
+        "fetch.max.bytes": 16 * 1024 * 1024,
     }
     if instance:
         config["group.instance.id"] = instance

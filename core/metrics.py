@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 MetricName = Literal[
@@ -15,17 +17,24 @@ MetricName = Literal[
     "sluice_collector_events_total",
     "sluice_collector_refused_total",
     "sluice_collector_publish_seconds",
-    "sluice_collector_diverted_events_total",
     "sluice_collector_bootstrap_requests_total",
+    "sluice_collector_diverted_events_total",
     "sluice_streams_events_total",
+    "sluice_streams_latency_seconds",
+    "sluice_streams_lag_events",
+    "sluice_streams_queued_batches",
     "sluice_streams_unplanned_events_total",
     "sluice_streams_dead_letters_total",
+    "sluice_streams_dead_letter_codes_total",
     "sluice_streams_dead_letter_alert",
     "sluice_streams_dead_letter_halts_total",
+    "sluice_streams_contract_refused",
     "sluice_streams_paused",
     "sluice_streams_batch_events",
     "sluice_streams_transaction_seconds",
     "sluice_streams_dedupe_ids",
+    "sluice_streams_dedupe_horizon_seconds",
+    "sluice_streams_dedupe_forgotten_ids",
     "sluice_streams_enrich_events_total",
     "sluice_streams_enrich_seconds_total",
     "sluice_streams_enrich_cache_misses_total",
@@ -64,18 +73,46 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("sluice_streams_events_total", "counter", "Raw records given an outcome.", ("outcome",)),
     Metric(
+        "sluice_streams_latency_seconds",
+        "histogram",
+        "From the collector's receiving of an event to the commit of its curated record; estimated by a sample.",
+        ("lane",),
+        _LATENCY,
+    ),
+    Metric("sluice_streams_lag_events", "gauge", "Raw records without an outcome yet.", ("lane", "partition")),
+    Metric("sluice_streams_queued_batches", "gauge", "Batches consumed and not handled yet.", ()),
+    Metric(
         "sluice_streams_unplanned_events_total",
         "counter",
         "Events with properties that their contract does not declare.",
         ("contract",),
     ),
     Metric("sluice_streams_dead_letters_total", "counter", "Dead letters by the contract they broke.", ("contract",)),
+    Metric("sluice_streams_dead_letter_codes_total", "counter", "Dead letters by the code of their reason.", ("code",)),
     Metric("sluice_streams_dead_letter_alert", "gauge", "1 while too many events break the contract.", ("contract",)),
     Metric("sluice_streams_dead_letter_halts_total", "counter", "Times a contract halted the streams.", ("contract",)),
+    Metric(
+        "sluice_streams_contract_refused",
+        "gauge",
+        "1 for a released contract that this worker cannot use: what was in force before still is.",
+        ("contract",),
+    ),
     Metric("sluice_streams_paused", "gauge", "1 while this worker is told not to consume.", ()),
     Metric("sluice_streams_batch_events", "histogram", "Raw records in one transaction.", (), _SIZES),
     Metric("sluice_streams_transaction_seconds", "histogram", "One batch, begin to commit.", (), _LATENCY),
     Metric("sluice_streams_dedupe_ids", "gauge", "Event ids in the dedupe window.", ("partition",)),
+    Metric(
+        "sluice_streams_dedupe_horizon_seconds",
+        "gauge",
+        "How far back the dedupe window reaches: from its oldest ids to its newest.",
+        ("partition",),
+    ),
+    Metric(
+        "sluice_streams_dedupe_forgotten_ids",
+        "gauge",
+        "Ids that the window forgot since the partition was taken, by the bound that ended first: time or count.",
+        ("partition", "bound"),
+    ),
     Metric("sluice_streams_enrich_events_total", "counter", "Events by step: done, failed or off.", ("step", "result")),
     Metric("sluice_streams_enrich_seconds_total", "counter", "Time that steps of the enrichment took.", ("step",)),
     Metric("sluice_streams_enrich_cache_misses_total", "counter", "Answers that no cache of the step held.", ("step",)),
@@ -123,6 +160,18 @@ def gauge(name: MetricName) -> Gauge:
 def histogram(name: MetricName) -> Histogram:
     metric = _BY_NAME[name]
     return Histogram(name, metric.help, metric.labels, buckets=metric.buckets)
+
+
+def observe_many(of: Histogram, values: NDArray[np.float64], *, weight: float = 1.0) -> None:
+    """Observe each of `values` as if it had come `weight` times.
+
+    By attributes that prometheus_client keeps to itself, because it offers nothing of the kind.
+    """
+    counts = np.bincount(np.searchsorted(of._upper_bounds, values), minlength=len(of._buckets))
+    for bucket, number in zip(of._buckets, counts.tolist(), strict=True):
+        if number:
+            bucket.inc(number * weight)
+    of._sum.inc(float(values.sum()) * weight)
 
 
 def serve(port: int) -> None:

@@ -229,6 +229,13 @@ class Settings:
         minimum=1,
         maximum=50_000,
     )
+    streams_batch_bytes: int = _setting(
+        # A worker holds four batches at most, and what becomes of one of them.
+        16 * 1024 * 1024,
+        unit="bytes",
+        help="Bytes of raw records after which no more are gathered for one stream transaction.",
+        minimum=1024 * 1024,
+    )
     streams_historic_batch_events: int = _setting(
         # A live event waits for one such transaction at most: more delays it, fewer make imports slow.
         2_000,

@@ -11,6 +11,7 @@ import msgspec
 from core.control import ControlFollower
 from core.errors import SluiceError
 from core.log import get_logger
+from core.metrics import gauge
 from core.settings import Settings
 from schemas import released, repairs
 from schemas.contracts import Contracts
@@ -32,6 +33,7 @@ class WorkerControl:
         self._registry = registry
         self._released: dict[str, Released] = {}
         self._rules: dict[str, Rule] = {}
+        self._in_force: dict[str, Released] = {}  # releases that are used
         self._changed = False
         self._follower = ControlFollower(settings, self.take, name=f"streams.{settings.streams_worker_id}")
 
@@ -86,16 +88,49 @@ class WorkerControl:
             return
         self._changed = False
         try:
-            contracts = Contracts(self._registry.plus(self._released.values()), Repairs(self._rules.values()))
-        except SluiceError as error:
+            try:
+                contracts, in_force = self._compiled(self._released), dict(self._released)
+            except SluiceError:
+                in_force = self._usable()
+                contracts = self._compiled(in_force)
+        except SluiceError as error:  # not for a release, then
             log.exception("streams.contracts_refused", error=str(error))
             return
+        for key, release in self._released.items():
+            gauge("sluice_streams_contract_refused").labels(release.label).set(in_force.get(key) != release)
+        self._in_force = in_force
         self._engine.use(contracts)
         log.info(
             "streams.contracts_released",
-            versions=sorted(each.label for each in self._released.values()),
+            versions=sorted(each.label for each in in_force.values()),
             rules=sorted(each.label for each in self._rules.values()),
         )
+
+    def _compiled(self, releases: dict[str, Released]) -> Contracts:
+        return Contracts(self._registry.plus(releases.values()), Repairs(self._rules.values()))
+
+    def _usable(self) -> dict[str, Released]:
+        """What is in force, and every release beyond it that can be used; those that cannot be are told.
+
+        Again and again as long as one more can be used: one release may refer to another.
+        """
+        usable = dict(self._in_force)
+        waiting = [each for key, each in self._released.items() if usable.get(key) != each]
+        while True:
+            refused: dict[str, SluiceError] = {}
+            for release in waiting:
+                try:
+                    self._compiled(usable | {release.key: release})
+                except SluiceError as error:
+                    refused[release.key] = error
+                else:
+                    usable[release.key] = release
+            if len(refused) == len(waiting):
+                break
+            waiting = [release for release in waiting if release.key in refused]
+        for release in waiting:
+            log.error("streams.contract_refused", contract=release.label, error=str(refused[release.key]))
+        return usable
 
 
 def _leads_to(release: Released) -> list[str]:

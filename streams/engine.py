@@ -20,18 +20,22 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from core import kafka
+from core.clock import Clock, SystemClock
 from core.errors import InvariantError
 from core.failpoints import hit
 from core.lanes import Lanes
 from core.log import get_logger
-from core.metrics import counter, gauge, histogram
+from core.metrics import counter, gauge, histogram, observe_many
 from core.settings import Settings
 from core.topics import Topics
+from schemas import envelope
 from schemas.contracts import Contracts
 from streams import transaction
 from streams.alerts import DeadLetterWatch
@@ -48,6 +52,9 @@ log = get_logger(__name__)
 
 _NO_EPOCH = -1  # of no batch that is handled
 _NO_OFFSET = -1  # of no record
+_MEASURE_S = 1.0
+# Events of a batch and partition whose latency is looked up; each stands for as many others.
+_LOOKED_AT = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +78,9 @@ class Batch:
 class StreamEngine:
     """One worker of the stream group. `poll` belongs to one thread, `handle` to one other."""
 
-    def __init__(self, settings: Settings, *, contracts: Contracts) -> None:
+    def __init__(self, settings: Settings, *, contracts: Contracts, clock: Clock | None = None) -> None:
         self._settings = settings
+        self._clock = clock or SystemClock()
         self._contracts = contracts
         self._topics = Topics.named(settings.topic_prefix)
         self._lanes = Lanes.of(settings)
@@ -100,6 +108,7 @@ class StreamEngine:
         self._polled = 0  # serial of the newest batch
         self._handled = 0
         self._idle = threading.Condition()
+        self._measured_at = 0.0
 
     def start(self) -> None:
         """Fence predecessors of the same worker id and join the group."""
@@ -132,6 +141,7 @@ class StreamEngine:
         follows = {number: self._consumed.get(number, _NO_OFFSET) for number in partitions}
         self._consumed |= {number: records[-1].offset + 1 for number, records in partitions.items()}
         self._group_metadata = self._intake.group_metadata()
+        self._measure_lag()
         if not partitions:
             return None
         with self._idle:
@@ -238,18 +248,36 @@ class StreamEngine:
             transaction.send_all(self._producer, topic, result.partition, values)
 
     def _remember(self, results: list[PartitionResult]) -> None:
-        events = counter("sluice_streams_events_total")
+        events, codes, now_ms = counter("sluice_streams_events_total"), Counter[str](), self._clock.now_ms()
         for result in results:
             window, home = self._window(result.partition), self._lanes.home(result.partition)
             at = places(result.new_offsets, self._lanes.lane(result.partition))
             window.add(pack(result.new_ids), offsets=at, arrival_ms=result.last_arrival_ms)
             self._next[result.partition] = _last(result) + 1
-            gauge("sluice_streams_dedupe_ids").labels(str(home)).set(len(window))
+            self._measure_window(home)
+            codes.update(letter.code for letter in result.dead_letters)
+            self._measure_latency(result, now_ms)
             for label, count in result.unplanned.items():
                 counter("sluice_streams_unplanned_events_total").labels(label).inc(count)
             if result.outcome is not None:
                 for run in result.outcome.runs:
                     events.labels(run.outcome).inc(run.count)
+        for code, number in codes.items():
+            counter("sluice_streams_dead_letter_codes_total").labels(code).inc(number)
+
+    def _measure_latency(self, result: PartitionResult, now_ms: int) -> None:
+        fresh = result.fresh[:: 1 + len(result.fresh) // _LOOKED_AT]
+        if fresh:
+            waited_ms = [now_ms - envelope.decode(record.value or b"").received_at_ms for record in fresh]
+            latency = histogram("sluice_streams_latency_seconds").labels(self._lanes.lane(result.partition))
+            observe_many(latency, np.array(waited_ms) / 1000, weight=len(result.fresh) / len(fresh))
+
+    def _measure_window(self, home: int) -> None:
+        window, partition = self._windows[home], str(home)
+        gauge("sluice_streams_dedupe_ids").labels(partition).set(len(window))
+        gauge("sluice_streams_dedupe_horizon_seconds").labels(partition).set(window.reach_ms / 1000)
+        for bound, ids in window.forgotten.items():
+            gauge("sluice_streams_dedupe_forgotten_ids").labels(partition, bound).set(ids)
 
     def _forget_consumed(self) -> None:
         self._epoch += 1
@@ -264,6 +292,18 @@ class StreamEngine:
             self._consumed = dict(self._next)
             self._rewind = False
         return self._epoch
+
+    def _measure_lag(self) -> None:
+        """How far the commits are behind the log, and how much is in hand: now and then, it is asked for rarely."""
+        now = time.monotonic()
+        if now < self._measured_at + _MEASURE_S:
+            return
+        self._measured_at = now
+        gauge("sluice_streams_queued_batches").set(self._polled - self._handled)
+        for number, end in self._intake.ends().items():
+            lag = max(0, end - self._next.get(number, end))
+            labels = (self._lanes.lane(number), str(self._lanes.home(number)))
+            gauge("sluice_streams_lag_events").labels(*labels).set(lag)
 
     def _take(self, group: Consumer, homes: list[int]) -> dict[int, int]:
         with self._handling:
@@ -280,7 +320,7 @@ class StreamEngine:
         self._windows[home] = window
         self._next |= offsets
         self._consumed |= offsets
-        gauge("sluice_streams_dedupe_ids").labels(str(home)).set(len(window))
+        self._measure_window(home)
         log.info(
             "streams.partition_assigned",
             partition=home,
@@ -295,6 +335,7 @@ class StreamEngine:
                 self._windows.pop(home, None)
                 for number in self._lanes.both(home):
                     self._next.pop(number, None)
+                    gauge("sluice_streams_lag_events").labels(self._lanes.lane(number), str(home)).set(0)
                 gauge("sluice_streams_dedupe_ids").labels(str(home)).set(0)
             # Queued batches may hold records of these partitions, which could come back to us from an earlier offset.
             self._forget_consumed()

@@ -32,6 +32,8 @@ _QUIET_S = 0.1
 _SHORT_S = 0.005
 # How long more are gathered after it. Longer makes live events late, shorter makes many small transactions.
 _GATHER_S = 0.01
+# Records taken in one call; between two the bytes are counted.
+_PORTION = 500
 # How long the batch in hand is waited for before the next is gathered, or the other lane looked at.
 _IDLE_WAIT_S = 0.1
 # The historic lane gets a batch this often, however many live events wait.
@@ -100,12 +102,13 @@ class Intake:
         is_idle = idle(0.0 if self._live_waits else _IDLE_WAIT_S)
         if self._is_historic_turn(is_idle):
             self._historic_at = time.monotonic()
-            found = self._records(self._historic.consume(self._settings.streams_historic_batch_events, 0.0))
+            found = self._gather(self._historic, self._settings.streams_historic_batch_events, 0.0)
             self._historic_waits = bool(found)
             if found:
                 self._live_turn = True
                 return found
-        found = self._records(self._consume_live())
+        wait_s = _SHORT_S if self._historic_waits and not self._paused else _QUIET_S
+        found = self._gather(self._live, self._settings.streams_batch_events, wait_s)
         self._live_turn = False
         self._live_waits = sum(map(len, found.values())) >= self._settings.streams_historic_batch_events
         return found
@@ -115,6 +118,17 @@ class Intake:
         runs, librdkafka (2.16) never answers, and who asks from another thread would wait for ever.
         """
         return self._live.consumer_group_metadata()
+
+    def ends(self) -> dict[int, int]:
+        """The end of each owned partition as of the latest answer of the broker, where there was one."""
+        found = {}
+        for home in self._owned:
+            for number in self._lanes.both(home):
+                place = TopicPartition(self._lanes.topic(number), home)
+                _, end = self._consumer_of(number).get_watermark_offsets(place, cached=True)
+                if end >= 0:
+                    found[number] = end
+        return found
 
     def seek(self, offsets: dict[int, int]) -> bool:
         """Continue at these offsets; False if a partition was just assigned and is not fetching yet: seek again."""
@@ -141,9 +155,19 @@ class Intake:
         # A batch that got lost on its way is in hand for ever.
         return is_idle or since_s >= _PATIENCE_S
 
-    def _consume_live(self) -> list[Message]:
-        first = self._live.consume(1, _SHORT_S if self._historic_waits and not self._paused else _QUIET_S)
-        return [*first, *self._live.consume(self._settings.streams_batch_events - 1, _GATHER_S)] if first else []
+    def _gather(self, consumer: Consumer, most: int, wait_s: float) -> Records:
+        """Wait for a first record, then take what is there or comes within a moment, bounded in number and bytes."""
+        messages = consumer.consume(1, wait_s)
+        until = time.monotonic() + _GATHER_S * (wait_s > 0)
+        room = self._settings.streams_batch_bytes - _size(messages)
+        while messages and room > 0 and len(messages) < most:
+            portion = min(_PORTION, most - len(messages))
+            more = consumer.consume(portion, max(0.0, until - time.monotonic()))
+            messages += more
+            room -= _size(more)
+            if len(more) < portion:
+                break
+        return self._records(messages)
 
     def _records(self, messages: list[Message]) -> Records:
         found: Records = {}
@@ -196,6 +220,10 @@ class Intake:
         if mine:
             self._historic.incremental_unassign([TopicPartition(self._lanes.historic, home) for home in mine])
         self._owned.difference_update(mine)
+
+
+def _size(messages: list[Message]) -> int:
+    return sum(len(message.value() or b"") for message in messages)
 
 
 def _failed(message: Message) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ __all__ = ["NOT_SEEN", "DedupeWindow", "Offsets", "first_positions", "pack", "un
 NOT_SEEN = -1
 
 Offsets: TypeAlias = NDArray[np.int64]
+Bound = Literal["time", "count"]
 
 # A batch that is older than the newest of every open segment opens another. Beyond this many it joins the segment whose
 # newest is the oldest and counts as having arrived with that: remembered longer than its own time says, never shorter.
@@ -40,6 +41,8 @@ class DedupeWindow:
         self._max_ids = max_ids
         self._table = table or DedupeTable()
         self._ids = 0
+        self._newest_ms = 0
+        self.forgotten: dict[Bound, int] = {"time": 0, "count": 0}  # ids, by the bound that they fell to
         self._batches = 0
         self._open: list[Segment] = []  # with room left
         # Every segment by arrival time and order of its oldest batch; orders are unique.
@@ -56,6 +59,11 @@ class DedupeWindow:
     def horizon_ms(self) -> int | None:
         """Arrival time of the oldest remembered ids; None while empty."""
         return self._oldest[0][0] if self._oldest else None
+
+    @property
+    def reach_ms(self) -> int:
+        """Time between the oldest remembered ids and the newest that were added."""
+        return self._newest_ms - self._oldest[0][0] if self._oldest else 0
 
     @property
     def nbytes(self) -> int:
@@ -84,6 +92,7 @@ class DedupeWindow:
         for start in range(0, len(halves), self._table.segment_ids):
             part = slice(start, start + self._table.segment_ids)
             self._remember(halves[part], at[part], arrival_ms)
+        self._newest_ms = max(self._newest_ms, arrival_ms)
         self._forget(arrival_ms)
 
     def _remember(self, halves: Halves, offsets: Offsets, arrival_ms: int) -> None:
@@ -146,6 +155,7 @@ class DedupeWindow:
             if owned and arrival_ms >= now_ms - self._max_age_ms and self._ids - owned < self._max_ids:
                 return
             self._ids -= owned
+            self.forgotten["time" if arrival_ms < now_ms - self._max_age_ms else "count"] += owned
             segment.forget_oldest()
             self._table.forget(segment)
             if not segment.empty:

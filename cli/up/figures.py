@@ -10,9 +10,11 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
@@ -24,10 +26,13 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from core import kafka
+from core.control import ControlFollower
 from core.lanes import Lanes
 from core.settings import Settings
 from core.topics import Topics
 from sinks.clickhouse import ClickHouse
+from streams.pause import PAUSE_KEY, Pause
+from streams.pause import decode as decode_pause
 from streams.records import decode_outcome
 
 _ANSWER_S = 3.0
@@ -146,6 +151,28 @@ class OutcomeSource:
         self._first.setdefault(outcome.raw_partition, outcome.first)
         for run in outcome.runs:
             self._outcomes[run.outcome] += run.count
+
+
+class PauseSource:
+    """Whether the stream workers are told to pause, as the control topic has it now."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._follower: ControlFollower | None = None
+        self._pause = Pause()
+
+    def __call__(self) -> Pause:
+        if self._follower is None:
+            follower = ControlFollower(self._settings, self._take, name="up")
+            follower.catch_up()
+            self._follower = follower
+        self._follower.poll()
+        return self._pause
+
+    def _take(self, key: str, value: bytes | None) -> None:
+        if key == PAUSE_KEY:
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):  # workers stay as they were, too
+                self._pause = decode_pause(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,22 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from cli.stack import RunningStack
+from cli.tail.safe_text import shown
 from cli.up import problems
-from cli.up.figures import Decided, Disk, DiskSource, OffsetSource, OutcomeSource, RowSource, Stored, Waiting
+from cli.up.figures import (
+    Decided,
+    Disk,
+    DiskSource,
+    OffsetSource,
+    OutcomeSource,
+    PauseSource,
+    RowSource,
+    Stored,
+    Waiting,
+)
 from cli.up.poller import Poller
 from cli.up.processes import ProcessTable
 from cli.up.snapshot import Addresses, Figures, Phase, Snapshot
@@ -18,6 +31,7 @@ from cli.up.words import key_hint
 from core.clock import Clock, SystemClock
 from core.settings import Settings
 from infra.child_events import ChildState
+from streams.pause import Pause
 
 _DISK_INTERVAL_S = 5.0
 
@@ -95,15 +109,16 @@ class Monitor:
 
 
 class _Pollers:
-    """The four sources of a stack, each on its own thread."""
+    """The five sources of a stack, each on its own thread."""
 
     def __init__(self, settings: Settings) -> None:
         self.offsets = Poller("Kafka", OffsetSource(settings))
         self.rows = Poller("ClickHouse", RowSource(settings))
         # Each of its calls waits for what is new, so it needs no pause.
         self.outcomes = Poller("Kafka", OutcomeSource(settings), interval_s=0.0, on_change=self._nudge)
+        self.pause = Poller("Kafka", PauseSource(settings))
         self.disk = Poller("the disk", DiskSource(settings.state_dir), interval_s=_DISK_INTERVAL_S)
-        self._all: tuple[Poller[Any], ...] = (self.offsets, self.outcomes, self.rows, self.disk)
+        self._all: tuple[Poller[Any], ...] = (self.offsets, self.outcomes, self.rows, self.pause, self.disk)
         for poller in self._all:
             poller.start()
 
@@ -124,7 +139,8 @@ class _Pollers:
         def read(poller: Poller[Any]) -> Any:
             return poller.latest() if stale else poller.current()
 
-        return _figures(read(self.offsets), read(self.outcomes), read(self.rows), read(self.disk))
+        found = _figures(read(self.offsets), read(self.outcomes), read(self.rows), read(self.disk))
+        return msgspec.structs.replace(found, streams_paused=_paused(read(self.pause)))
 
 
 def _figures(waiting: Waiting | None, decided: Decided | None, stored: Stored | None, disk: Disk | None) -> Figures:
@@ -141,6 +157,13 @@ def _figures(waiting: Waiting | None, decided: Decided | None, stored: Stored | 
         disk_used_bytes=None if disk is None else disk.used_bytes,
         disk_free_bytes=None if disk is None else disk.free_bytes,
     )
+
+
+def _paused(told: Pause | None) -> str | None:
+    if told is None or not told.paused:
+        return None if told is None else ""
+    by = f" by {shown(told.by)}" if told.by else ""
+    return f"{'halted' if told.halt else 'paused'}{by}{f': {shown(told.reason)}' if told.reason else ''}"
 
 
 def _received(waiting: Waiting | None, decided: Decided | None) -> int | None:

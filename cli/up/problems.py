@@ -23,7 +23,8 @@ def find(
     processes: tuple[Process, ...], figures: Figures, trends: Trends, *, away: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Problems and notes, the most urgent first. `away` are the sources that do not answer."""
-    problems = [*_fallen(processes), *_away(away), *_disk(figures, trends), *_lag(trends), *_dead_letters(trends)]
+    of_streams = (*_paused(figures), *_lag(trends), *_dead_letters(trends))
+    problems = [*_fallen(processes), *_away(away), *_disk(figures, trends), *of_streams]
     return tuple(problems), tuple(_recovered(processes))
 
 
@@ -51,6 +52,12 @@ def _recovered(processes: tuple[Process, ...]) -> Iterator[str]:
 def _away(away: tuple[str, ...]) -> Iterator[str]:
     for name in away:
         yield f"{name} does not answer; what it holds is shown as unknown"
+
+
+def _paused(figures: Figures) -> Iterator[str]:
+    if figures.streams_paused:
+        told = figures.streams_paused
+        yield f"the streams are {told}. Events wait in Kafka; `sluice streams status` has more, `resume` goes on"
 
 
 def _disk(figures: Figures, trends: Trends) -> Iterator[str]:

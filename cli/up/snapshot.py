@@ -36,6 +36,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Events, counted from the oldest outcome that Kafka still keeps; rows are those in the table.
 
     `waiting_streams` are received and have no outcome, `waiting_sink` are curated and not in the table.
+    `streams_paused` says by whom and why, and is empty where they are not.
     """
 
     received: int | None = None
@@ -45,6 +46,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     rows: int | None = None
     waiting_streams: int | None = None
     waiting_sink: int | None = None
+    streams_paused: str | None = None
     newest_row_at_ms: int | None = None
     disk_used_bytes: int | None = None
     disk_free_bytes: int | None = None

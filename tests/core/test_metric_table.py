@@ -7,10 +7,14 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram
 
 from core import metrics
-from core.metrics import METRICS, Metric, MetricName
+from core.metrics import METRICS, Metric, MetricName, observe_many
 
 _ROOT = Path(__file__).parents[2]
 _MAKERS = {"counter": metrics.counter, "gauge": metrics.gauge, "histogram": metrics.histogram}
@@ -53,3 +57,20 @@ def test_every_use_is_of_the_kind_that_the_table_says() -> None:
                         assert kinds[name] == called, f"{path}:{node.lineno}"
                         used.add(name)
     assert {name for name in kinds if name.startswith(("sluice_streams", "sluice_sink"))} <= used
+
+
+@given(st.lists(st.floats(0, 20), max_size=50))
+def test_many_at_once_is_each_of_them(values: list[float]) -> None:
+    buckets = (0.001, 0.5, 1.0, 10.0)
+    one, many = (Histogram(name, "h", registry=CollectorRegistry(), buckets=buckets) for name in ("one", "many"))
+    values = [*values, *buckets]
+    for value in values * 3:
+        one.observe(value)
+    observe_many(many, np.array(values), weight=3.0)
+    found = [
+        {(s.name.partition("_")[2], s.labels.get("le")): s.value for m in h.collect() for s in m.samples}
+        for h in (one, many)
+    ]
+    for each in found:
+        each.pop(("created", None), None)
+    assert found[0] == pytest.approx(found[1])

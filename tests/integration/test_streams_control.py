@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from confluent_kafka import Producer
 
 from cli.main import cli
+from cli.up.figures import PauseSource
 from core import control, kafka
 from core.topics import Topics
 from schemas import released
@@ -107,7 +108,8 @@ def going_on(client: Any) -> Iterator[None]:
 
 def test_paused_events_wait_and_are_processed_afterwards(client: Any, going_on: None) -> None:
     before = client.settle()
-    assert _status(client)["paused"] is False
+    pause = PauseSource(client.stack.settings)
+    assert _status(client)["paused"] is pause().paused is False
     command = 'sluice streams pause --by ops --reason "ClickHouse is being moved"'
     _check(command, _sluice(client, *shlex.split(command)[2:]))
     time.sleep(0.5)  # the workers hear of it
@@ -116,6 +118,7 @@ def test_paused_events_wait_and_are_processed_afterwards(client: Any, going_on: 
     time.sleep(1.0)
     found = _status(client)
     assert (found["paused"], found["waiting"]) == (True, 1)
+    assert (pause().paused, pause().by) == (True, "ops")
     assert sum(each["waiting"] for each in found["partitions"]) == 1
     assert [each["lane"] for each in found["partitions"]].count("live") == client.stack.settings.partitions
     assert (found["pause"]["by"], found["pause"]["halt"]) == ("ops", None)

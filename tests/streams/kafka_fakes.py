@@ -96,7 +96,11 @@ class FakeConsumer:
             for p in partitions
         ]
 
-    def get_watermark_offsets(self, where: TopicPartition, timeout: float) -> tuple[int, int]:
+    def get_watermark_offsets(
+        self, where: TopicPartition, timeout: float = 0.0, cached: bool = False
+    ) -> tuple[int, int]:
+        if cached:
+            return 0, len(self.log) if self.log else -1_001
         assert timeout
         if self.unanswered:
             raise KafkaException(self.unanswered.popleft())

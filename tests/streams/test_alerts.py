@@ -12,7 +12,7 @@ from core.clock import ManualClock
 from core.errors import InputError, UnavailableError
 from core.settings import Settings
 from schemas import released
-from schemas.contracts import bundled_contracts
+from schemas.contracts import Contracts, bundled_contracts
 from schemas.registry import bundled
 from schemas.released import Released
 from streams import alerts, control, pause
@@ -233,3 +233,33 @@ def test_a_worker_hears_what_stands_under_its_own_key_only(engine: StreamEngine)
     assert engine.dead_letters._stored is None
     worker.take(OWN_KEY, b"[]")
     assert engine.dead_letters._stored == b"[]"
+
+
+def release(name: str, version: int, id_: int, **changed: Any) -> Released:
+    source = bundled().get("page_view", 1).source
+    return Released(name, version, id_, source | {"name": name.title().replace("_", "")} | changed)
+
+
+def test_a_release_that_cannot_be_used_keeps_no_other_one_back(
+    engine: StreamEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = control.WorkerControl(SETTINGS, engine, bundled())
+    used: list[Contracts] = []
+    monkeypatch.setattr(engine, "use", used.append)
+    monkeypatch.setattr(worker._follower, "poll", lambda: None, raising=False)
+
+    def told(*releases: Released) -> list[str]:
+        for each in releases:
+            worker.take(each.key, released.encode(each))
+        worker.poll()
+        return sorted(each.label for each in worker._in_force.values())
+
+    bad, good = release("broken", 1, 901, fields=[{"name": "x", "type": "nonsense"}]), release("sound", 1, 902)
+    assert told(bad, good) == ["sound:1"]
+    assert len(used) == 1
+    assert gauge_of("sluice_streams_contract_refused", contract="broken:1") == 1
+    later = release("later", 1, 903)
+    assert told(later) == ["later:1", "sound:1"], "also behind a bad one"
+    mended = release("broken", 1, 901)
+    assert told(mended) == ["broken:1", "later:1", "sound:1"]
+    assert gauge_of("sluice_streams_contract_refused", contract="broken:1") == 0

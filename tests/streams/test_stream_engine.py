@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from prometheus_client import REGISTRY
 
 from core.errors import InvariantError
 from core.ids import dedupe_id
@@ -385,3 +386,44 @@ def test_a_historic_batch_that_got_lost_holds_the_lane_up_for_moments_only(
     assert not rig.engine.handle(rig.batch()), "the lost one is missing"
     assert rig.engine.handle(rig.batch())
     assert rig.outcomes() == [("curated", 0, 2)]
+
+
+# -- backpressure and metrics
+
+
+def test_a_batch_is_bounded_in_bytes(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rig.engine._intake, "_settings", replace(SETTINGS, streams_batch_bytes=1 << 20))
+    monkeypatch.setattr(intake, "_PORTION", 2)
+    rig.send(*[b"x" * 300_000] * 10)
+    sizes = []
+    for _ in range(2):
+        batch = rig.batch()
+        sizes.append(batch.records)
+        assert rig.engine.handle(batch)
+    # A first one, and portions of two until the bytes are there.
+    assert sizes == [5, 5]
+
+
+def read(name: str, **labels: str) -> float:
+    value = REGISTRY.get_sample_value(name, labels)
+    return 0.0 if value is None else value
+
+
+def test_what_a_batch_tells(rig: Rig) -> None:
+    before = read("sluice_streams_latency_seconds_count", lane="historic")
+    codes = read("sluice_streams_dead_letter_codes_total", code="bad_envelope")
+    rig.send_historic(raw_value(event_id="a"), b"junk", raw_value(event_id="b"), raw_value(event_id="a"))
+    assert rig.engine.handle(rig.batch())
+    assert read("sluice_streams_latency_seconds_count", lane="historic") == before + 2, "what is curated"
+    assert read("sluice_streams_dead_letter_codes_total", code="bad_envelope") == codes + 1
+    assert read("sluice_streams_dedupe_ids", partition="0") == 2
+
+
+def test_lag_is_by_lane(rig: Rig) -> None:
+    rig.send(*[raw_value(event_id=f"e{n}") for n in range(3)])
+    rig.send_historic(raw_value(event_id="h"))
+    rig.batch()
+    assert read("sluice_streams_lag_events", lane="live", partition="0") == 3
+    assert read("sluice_streams_lag_events", lane="historic", partition="0") == 1
+    rig.consumer.handlers["on_revoke"](rig.consumer, [TopicPartition("t.raw", 0)])
+    assert read("sluice_streams_lag_events", lane="live", partition="0") == 0

@@ -44,6 +44,12 @@ def test_a_lag_that_grows_is_told() -> None:
     assert text == "streams cannot keep up: 30,000 events wait and it grows; more --workers may help"
 
 
+def test_a_pause_is_told() -> None:
+    (text,) = told(Trends(), Figures(streams_paused="paused by ops: a move"))
+    assert text.startswith("the streams are paused by ops: a move. Events wait in Kafka")
+    assert told(Trends(), Figures(streams_paused="")) == []
+
+
 def test_a_burst_is_no_problem() -> None:
     assert told(watched(60, lambda s: {"waiting_streams": 9_000 if s > 55 else 0, "curated": s})) == []
     assert told(watched(60, lambda s: {"waiting_streams": max(0, 9_000 - 100 * s), "curated": s})) == []
