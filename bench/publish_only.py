@@ -14,6 +14,7 @@ import uvloop
 from collector.http_server import BACKLOG, Server
 from collector.kafka import KafkaPublisher
 from collector.publisher import Record
+from core import garbage
 from core.listener import listen_on
 from core.settings import Settings
 
@@ -41,6 +42,7 @@ async def _serve(settings: Settings) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         await send({"type": "http.response.body", "body": _BODY})
 
+    garbage.calm()  # as the collector
     listener = listen_on(settings.collector_host, settings.collector_port, backlog=BACKLOG)
     await Server(app, grace_s=5).serve(sockets=[listener])
 

@@ -13,6 +13,20 @@ _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9
 MAX_USER_AGENT = 1024
 
 
+_WANTED = frozenset(
+    {
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"dnt",
+        b"origin",
+        b"sec-gpc",
+        b"traceparent",
+        b"user-agent",
+    }
+)
+
+
 class RequestHead(NamedTuple):
     """`authorization` is None when the header is absent; `content_length` is -1 then; `traceparent` "" unless valid.
 
@@ -30,12 +44,14 @@ class RequestHead(NamedTuple):
     origin: str
 
 
-def read(headers: Iterable[tuple[bytes, bytes]]) -> RequestHead:
+def read(headers: Iterable[tuple[bytes, bytes]]) -> RequestHead:  # noqa: C901 (one pass is the point)
     authorization: str | None = None
     encoding = traceparent = user_agent = origin = ""
     length = -1
     dnt = gpc = False
     for name, value in headers:
+        if name not in _WANTED:
+            continue
         if name == b"content-length":
             # The HTTP parser has refused anything but digits; other servers may not.
             length = int(value) if value.isdigit() else -1

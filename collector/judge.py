@@ -95,18 +95,23 @@ class Judge:
         records: list[Record] = []
         positions: list[int] = []
         any_key = grant is not None
+        usual = grant if form.tenant is None else None
         for index, raw in enumerate(form.events):
+            text = b""
             try:
-                raw = self._readable(raw)  # noqa: PLW2901 (nothing may see what was taken out)
-                event = _decode(raw)
-                event_grant = _event_grant(event, grant, form, caller)
+                text = self._readable(raw)
+                event = _decode(text)
+                if usual is not None and event.tracking_key is None and event.tenant is None:
+                    event_grant = usual
+                else:
+                    event_grant = _event_grant(event, grant, form, caller)
                 any_key = True
                 if drop := self._policy.drop(event, dnt=arrival.dnt, gpc=arrival.gpc):
                     verdicts.append(Verdict(event.event_id, "consent_dropped", index=index, code=drop))
                     continue
-                _check(event, raw)
+                _check(event, text)
             except FaultError as error:
-                glimpse = _glimpse(raw)
+                glimpse = _glimpse(text or bytes(raw))
                 any_key = any_key or _is_key(glimpse.tracking_key, caller)
                 if form.single:
                     _raise_for_single(error.fault)
@@ -120,12 +125,11 @@ class Judge:
             raise UnauthorizedError("no tracking key that is known; send `Authorization: Bearer KEY`")
         return Judged(verdicts, records, positions)
 
-    def _readable(self, raw: msgspec.Raw) -> msgspec.Raw:
+    def _readable(self, raw: msgspec.Raw) -> bytes:
+        """The event as all that follows may see it."""
         if len(raw) > self._max_event_bytes:
             raise FaultError("too_large", None, f"an event may have {self._max_event_bytes} bytes")
-        sent = bytes(raw)
-        clean = self._redaction.apply(sent)
-        return raw if clean is sent else msgspec.Raw(clean)
+        return self._redaction.apply(bytes(raw))
 
 
 def _event_grant(event: Event, grant: Grant | None, form: Form, caller: Caller) -> Grant:
@@ -154,18 +158,18 @@ def _is_key(value: object, caller: Caller) -> bool:
         return False
 
 
-def _decode(raw: msgspec.Raw) -> Event:
+def _decode(text: bytes) -> Event:
     try:
-        return _EVENT.decode(raw)
+        return _EVENT.decode(text)
     except JSON_ERRORS as error:
         raise FaultError(*explain(error)) from None
 
 
-def _check(event: Event, raw: msgspec.Raw) -> None:
+def _check(event: Event, text: bytes) -> None:
     if event.event_type == "custom_event" and not event.name:
         raise FaultError("missing_field", "$.name", "a custom event needs a name")
     # Control characters are legal in JSON as escapes only.
-    if b"\\" in bytes(raw):
+    if b"\\" in text:
         for field in ("event_id", "name", "session_id", "visitor_id", "user_id"):
             if _CONTROL.search(getattr(event, field) or ""):
                 raise FaultError("invalid_field", f"$.{field}", "control characters are not allowed here")
@@ -186,7 +190,7 @@ def _checked_object(raw: msgspec.Raw, field: str) -> msgspec.Raw:
     if len(text) > 2 * MAX_DEPTH and text.count(b"{") + text.count(b"[") > MAX_DEPTH and depth(text) > MAX_DEPTH:
         raise FaultError("too_deep", field, f"may be nested {MAX_DEPTH} levels deep")
     try:
-        names = len(_OBJECT.decode(raw))
+        names = len(_OBJECT.decode(text))
     except JSON_ERRORS as error:
         fault = explain(error)
         raise FaultError(fault.code, field, fault.message) from None
@@ -195,9 +199,9 @@ def _checked_object(raw: msgspec.Raw, field: str) -> msgspec.Raw:
     return raw
 
 
-def _glimpse(raw: msgspec.Raw) -> _Glimpse:
+def _glimpse(text: bytes) -> _Glimpse:
     try:
-        return _GLIMPSE.decode(raw)
+        return _GLIMPSE.decode(text)
     except JSON_ERRORS:
         return _Glimpse()
 

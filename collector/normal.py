@@ -5,8 +5,6 @@ The rules for missing ids are frozen with `core.ids`: another rule gives the sam
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
@@ -22,18 +20,60 @@ from schemas import envelope
 SOURCE = "native"
 
 
-class Arrival(NamedTuple):
+class Arrival:
     """What all events of one request share. `sent_at_ms` is 0 if unknown; `client_ip` is cut already."""
 
-    received_at_ms: int
-    traceparent: str = ""
-    sent_at_ms: int = 0
-    historical: bool = False
-    receipt_id: bytes = envelope.NO_RECEIPT
-    user_agent: str = ""
-    client_ip: str = ""
-    dnt: bool = False
-    gpc: bool = False
+    __slots__ = (
+        "dnt",
+        "gpc",
+        "historical",
+        "receipt_id",
+        "received_at_ms",
+        "sent_at_ms",
+        "shared",
+        "traceparent",
+        "who",
+    )
+
+    def __init__(  # noqa: PLR0913 (a record, made once a request)
+        self,
+        received_at_ms: int,
+        *,
+        traceparent: str = "",
+        sent_at_ms: int = 0,
+        historical: bool = False,
+        receipt_id: bytes = envelope.NO_RECEIPT,
+        user_agent: str = "",
+        client_ip: str = "",
+        dnt: bool = False,
+        gpc: bool = False,
+    ) -> None:
+        self.received_at_ms = received_at_ms
+        self.traceparent = traceparent
+        self.sent_at_ms = sent_at_ms
+        self.historical = historical
+        self.receipt_id = receipt_id
+        # An import's own user agent and address are those of whoever imports.
+        self.who = ("", "") if historical else (user_agent, client_ip)
+        self.dnt = dnt
+        self.gpc = gpc
+        self.shared = self._shared(*self.who)
+
+    def shared_by(self, event: Event) -> bytes:
+        """What its envelope shares with those of other events, who it says its visitor is in it."""
+        if event.user_agent is None and event.client_ip is None:
+            return self.shared
+        user_agent, client_ip = self.who
+        return self._shared(event.user_agent or user_agent, cut(event.client_ip) if event.client_ip else client_ip)
+
+    def _shared(self, user_agent: str, client_ip: str) -> bytes:
+        return envelope.of_request(
+            received_at_ms=self.received_at_ms,
+            receipt_id=self.receipt_id,
+            traceparent=self.traceparent,
+            user_agent=user_agent,
+            client_ip=client_ip,
+        )
 
 
 class Payload(Struct, gc=False):
@@ -54,11 +94,8 @@ class Payload(Struct, gc=False):
     sent_at: int
 
 
-class Normal(NamedTuple):
-    record: Record
-    event_id: str
-    event_id_source: IdSource | UnsetType
-
+# The record, the event's id, and who made the id.
+Normal = tuple[Record, str, IdSource | UnsetType]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -98,25 +135,17 @@ def normalise(event: Event, *, grant: Grant, arrival: Arrival, random_ids: ids.I
         payload.occurred_at = received_at_ms
     elif not arrival.historical:
         payload.occurred_at = corrected(claimed_ms, sent_at_ms=sent_at_ms, received_at_ms=received_at_ms)
-    value = envelope.encode(
-        head=envelope.Head(
-            payload.name if payload.event_type == "custom_event" else payload.event_type,
-            event.version or 0,
-            tenant,
-            grant.key_id,
-            SOURCE,
-            arrival.historical,
-        ),
-        received_at_ms=received_at_ms,
-        receipt_id=arrival.receipt_id,
-        traceparent=arrival.traceparent,
-        # The request's own are those of whoever imports.
-        user_agent=event.user_agent or ("" if arrival.historical else arrival.user_agent),
-        client_ip=cut(event.client_ip) if event.client_ip else "" if arrival.historical else arrival.client_ip,
-        payload=_encode(payload),
+    head = (
+        payload.name if payload.event_type == "custom_event" else payload.event_type,
+        event.version or 0,
+        tenant,
+        grant.key_id,
+        SOURCE,
+        arrival.historical,
     )
+    value = envelope.sealed(head, arrival.shared_by(event), _encode(payload))
     record = Record(f"{tenant}|{payload.visitor_id}".encode(), value, arrival.historical)
-    return Normal(record, payload.event_id, source)
+    return record, payload.event_id, source
 
 
 def _visitor(payload: Payload, tenant: str) -> str:

@@ -21,7 +21,7 @@ from collector.control import Control
 from collector.http_server import BACKLOG, Server, threadsafe
 from collector.kafka import FLUSH_TIMEOUT_S, KafkaPublisher
 from collector.scrape import Scrape
-from core import failpoints
+from core import failpoints, garbage
 from core.errors import ConfigError, PortInUseError
 from core.lifecycle import Lifecycle
 from core.listener import listen_on
@@ -72,6 +72,7 @@ async def _serve(settings: Settings, *, listener: socket.socket, lifecycle: Life
     ]
     host, port = listener.getsockname()[:2]
     log.info("collector.listening", host=host, port=port)
+    garbage.calm()
     try:
         await server.serve(sockets=[listener])
     finally:

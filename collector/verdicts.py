@@ -58,11 +58,14 @@ def rejected(index: int, fault: Fault, *, event_id: str | None) -> Verdict:
     )
 
 
-def answer(verdicts: list[Verdict]) -> Answer:
+def answer(verdicts: list[Verdict], *, stored: bool = True) -> Answer:
+    said = UNSET if stored else False
+    if len(verdicts) == 1 and verdicts[0].verdict == "accepted":  # nearly all of them
+        return Answer(1, 0, 0, 0, verdicts, said)
     counts = {"accepted": 0, "rejected": 0, "consent_dropped": 0, "retry": 0}
     for verdict in verdicts:
         counts[verdict.verdict] += 1
-    return Answer(counts["accepted"], counts["rejected"], counts["consent_dropped"], counts["retry"], verdicts)
+    return Answer(counts["accepted"], counts["rejected"], counts["consent_dropped"], counts["retry"], verdicts, said)
 
 
 encode = msgspec.json.Encoder().encode

@@ -7,6 +7,7 @@ on every machine and in every release. Changing a namespace or a rule doubles ev
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import uuid
 from typing import Protocol
@@ -20,13 +21,32 @@ LOG_LINE = uuid.uuid5(_ROOT, "log-line")
 DEDUPE_ID_BYTES = 16
 
 
+RECEIPT_BYTES = 16
+# Asking the system for random bytes costs more than the bytes: they are asked for many at a time.
+_RECEIPTS_A_CALL = 256
+
+
 class IdSource(Protocol):
     def uuid4(self) -> uuid.UUID: ...
 
+    def receipt(self) -> bytes:
+        """Random bytes that name one request."""
+
 
 class RandomIds:
+    """Not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._receipts: list[bytes] = []
+
     def uuid4(self) -> uuid.UUID:
         return uuid.uuid4()
+
+    def receipt(self) -> bytes:
+        if not self._receipts:
+            drawn = os.urandom(RECEIPT_BYTES * _RECEIPTS_A_CALL)
+            self._receipts = [drawn[at : at + RECEIPT_BYTES] for at in range(0, len(drawn), RECEIPT_BYTES)]
+        return self._receipts.pop()
 
 
 class SeededIds:
@@ -37,6 +57,9 @@ class SeededIds:
 
     def uuid4(self) -> uuid.UUID:
         return uuid.UUID(int=self._random.getrandbits(128), version=4)
+
+    def receipt(self) -> bytes:
+        return self.uuid4().bytes
 
 
 def derived(namespace: uuid.UUID, *parts: str) -> str:

@@ -57,17 +57,27 @@ class Metric:
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    local: bool = False  # changed by one thread only: `core.local_metrics` has it
 
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SIZES = (1.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0)
 
 METRICS: tuple[Metric, ...] = (
-    Metric("sluice_collector_requests_total", "counter", "HTTP requests to the collect endpoint.", ("status",)),
-    Metric("sluice_collector_events_total", "counter", "Events judged by the collector.", ("verdict",)),
+    Metric(
+        "sluice_collector_requests_total", "counter", "HTTP requests to the collect endpoint.", ("status",), local=True
+    ),
+    Metric("sluice_collector_events_total", "counter", "Events judged by the collector.", ("verdict",), local=True),
     Metric("sluice_collector_refused_total", "counter", "Requests refused before any endpoint saw them.", ("code",)),
-    Metric("sluice_collector_publish_seconds", "histogram", "From publish to Kafka's acknowledgement.", (), _LATENCY),
-    Metric("sluice_collector_bootstrap_requests_total", "counter", "Requests that used the bootstrap key."),
+    Metric(
+        "sluice_collector_publish_seconds",
+        "histogram",
+        "From publish to Kafka's acknowledgement.",
+        (),
+        _LATENCY,
+        local=True,
+    ),
+    Metric("sluice_collector_bootstrap_requests_total", "counter", "Requests that used the bootstrap key.", local=True),
     Metric(
         "sluice_collector_diverted_events_total", "counter", "Events led through the historic lane: a tenant's flood."
     ),
@@ -142,6 +152,11 @@ METRICS: tuple[Metric, ...] = (
     ),
 )
 _BY_NAME = {metric.name: metric for metric in METRICS}
+
+
+def row(name: MetricName) -> Metric:
+    """The table's."""
+    return _BY_NAME[name]
 
 
 @cache

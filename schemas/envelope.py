@@ -50,7 +50,8 @@ class Envelope(NamedTuple):
     payload: bytes
 
 
-_written_heads: dict[Head, bytes] = {}
+_number = for_bytes()["V"]
+_written_heads: dict[tuple[str, int, str, str, str, bool], bytes] = {}
 
 
 @cache
@@ -70,12 +71,24 @@ def encode(
     client_ip: str = "",
 ) -> bytes:
     """Framed Avro bytes of one envelope."""
+    shared = of_request(
+        received_at_ms=received_at_ms,
+        receipt_id=receipt_id,
+        traceparent=traceparent,
+        user_agent=user_agent,
+        client_ip=client_ip,
+    )
+    return sealed(head, shared, payload)
+
+
+def of_request(
+    *, received_at_ms: int, receipt_id: bytes, traceparent: str = "", user_agent: str = "", client_ip: str = ""
+) -> bytes:
+    """What is the same in the envelopes of one request, for `sealed`."""
     agent, trace, ip = user_agent.encode(), traceparent.encode(), client_ip.encode()
-    number = for_bytes()["V"]
+    number = _number
     return b"".join(
         (
-            _usual_prefix(),
-            _written_heads.get(head) or _write_head(head),
             receipt_id,
             number[received_at_ms],
             number[len(trace)],
@@ -84,7 +97,18 @@ def encode(
             agent,
             number[len(ip)],
             ip,
-            number[len(payload)],
+        )
+    )
+
+
+def sealed(head: tuple[str, int, str, str, str, bool], shared: bytes, payload: bytes) -> bytes:
+    """Framed Avro bytes of one envelope; `head` has the fields of a Head, `shared` is of `of_request`."""
+    return b"".join(
+        (
+            _usual_prefix(),
+            _written_heads.get(head) or _write_head(Head(*head)),
+            shared,
+            _number[len(payload)],
             payload,
         )
     )

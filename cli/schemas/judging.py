@@ -76,8 +76,8 @@ class EventJudge:
             return Verdict("", [Complaint("missing_field", "$.name", "a custom event needs a name")], [])
         # As the collector reads them: null counts as absent.
         event.properties, event.context = _object(event.properties), _object(event.context)
-        sent = normalise(event, grant=_GRANT, arrival=_ARRIVAL, random_ids=self._ids)
-        raw = envelope.decode(sent.record.value)
+        record, _, _ = normalise(event, grant=_GRANT, arrival=_ARRIVAL, random_ids=self._ids)
+        raw = envelope.decode(record.value)
         try:
             judged = self._contracts.judge(raw.head.event, raw.head.version, raw.payload)
         except ContractError as error:
