@@ -37,6 +37,7 @@ _COMMANDS = {
     "schemas": ("cli.schemas.group", "schemas", "Contracts of events: list, draft, check, release and try them out."),
     "topics": ("cli.apply", "topics", "Create and configure the topics."),
     "migrate": ("cli.apply", "migrate", "Bring the ClickHouse database up to date."),
+    "completeness": ("cli.completeness", "completeness", "How far the tables are, gaps, closed days."),
     "rollups": ("cli.rollups.group", "rollups", "Compare rollups with a recount of the base, and make them whole."),
     "retention": ("cli.retention.command", "retention", "Delete by age: layers, tenants, personal data."),
     "generations": ("cli.generations.group", "generations", "Generations of days, and the runs that made them."),

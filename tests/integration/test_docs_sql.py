@@ -51,7 +51,7 @@ def stored(client: Any) -> Any:
 
 
 def test_the_page_has_its_queries() -> None:
-    assert len(QUERIES) >= 10
+    assert len(QUERIES) >= 20
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=range(1, len(QUERIES) + 1))

@@ -124,6 +124,13 @@ def test_a_day_is_rebuilt_and_rolled_back_while_events_come_in(client: Any, traf
     lines = [msgspec.json.decode(line) for line in run_cli("generations", "list", "--json").stdout.splitlines()]
     assert {line["state"] for line in lines if line["day"] == day} >= {"rolled_back", "superseded", "published", "live"}
     assert run_cli("generations", "prune").output == "nothing to prune\n", "too young"
+    client.settle()
+    deadline = time.monotonic() + _PATIENCE_S
+    while not (how := msgspec.json.decode(run_cli("completeness", "--json").stdout))["complete"]:
+        assert time.monotonic() < deadline, how
+        time.sleep(0.2)
+    assert how["gaps"] == []
+    assert how["closed_through"] < day
 
 
 def test_every_sink_says_in_its_plan_where_it_writes(client: Any, traffic: Traffic) -> None:
