@@ -1,4 +1,4 @@
-"""Reference pages made from the tables in the code: docs/settings.md, docs/metrics.md, docs/cli.md.
+"""Reference pages made from the tables in the code: docs/settings.md, docs/metrics.md, docs/cli.md, docs/openapi.json.
 
 `python -m cli.docs` writes them, `--check` fails where one is out of date, so that no page can drift.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from cli.main import cli
+from collector.openapi import document
 from core.errors import ExitCode
 from core.metrics import METRICS
 from core.settings import rows
@@ -82,7 +83,16 @@ def _help(command: click.Command, context: click.Context) -> list[str]:
     return lines
 
 
-PAGES = {"settings.md": settings_page, "metrics.md": metrics_page, "cli.md": cli_page}
+def openapi_page() -> str:
+    return document().decode()
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "metrics.md": metrics_page,
+    "cli.md": cli_page,
+    "openapi.json": openapi_page,
+}
 
 
 def outdated() -> list[str]:

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from collector import health, problems
+from collector import health, openapi, problems
 from collector.controls import Controls
 from collector.ingest import PATHS, Collect
 from collector.key_table import KeyTable
@@ -63,6 +63,7 @@ def create_app(
     cold = Starlette(
         routes=[
             Route("/", _about),
+            Route(openapi.PATH, _openapi),
             *health.routes(
                 troubles=(publisher.trouble, controls.trouble), lifecycle=lifecycle, scrape=Scrape(settings)
             ),
@@ -86,8 +87,13 @@ async def _about(_: Request) -> Response:
             "collect": "/api/v1/tracking/collect/",
             "health": ["/health/live", "/health/ready"],
             "metrics": "/metrics",
+            "openapi": openapi.PATH,
         }
     )
+
+
+async def _openapi(_: Request) -> Response:
+    return Response(openapi.document(), media_type="application/json")
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -144,7 +144,9 @@ class NotNowError(RequestError):
         self.headers = ((b"retry-after", b"%d" % retry_after_s),)
 
 
-class _Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """RFC 9457. `field` is the JSON path of the culprit."""
+
     code: str
     title: str
     status: int
@@ -152,12 +154,12 @@ class _Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     field: str | None = None
 
 
-INTERNAL = _Problem("internal", "Internal server error", 500, "The collector failed; the request may be sent again.")
+INTERNAL = Problem("internal", "Internal server error", 500, "The collector failed; the request may be sent again.")
 
 
 def render(error: RequestError) -> tuple[int, Headers, bytes]:
     """Status, headers and body of the answer."""
-    problem = _Problem(error.code, error.title, error.http_status, error.message, error.field)
+    problem = Problem(error.code, error.title, error.http_status, error.message, error.field)
     return _render(problem, [*error.headers, (b"connection", b"close")] if error.close else [*error.headers])
 
 
@@ -166,7 +168,7 @@ def render_internal() -> tuple[int, Headers, bytes]:
     return _render(INTERNAL, [(b"connection", b"close")])
 
 
-def _render(problem: _Problem, headers: Headers) -> tuple[int, Headers, bytes]:
+def _render(problem: Problem, headers: Headers) -> tuple[int, Headers, bytes]:
     body = msgspec.json.encode(problem)
     length = (b"content-length", str(len(body)).encode("ascii"))
     return problem.status, [(b"content-type", PROBLEM_JSON), length, *headers], body
