@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Literal
 
@@ -27,8 +27,13 @@ _AGENTS = [
 _TYPES = {"page_view": "page_view", "identity": "identity"}
 
 
-def raw_records(profile: Profile, count: int, *, seed: int = 7) -> Iterator[tuple[bytes, bytes]]:
-    """`count` pairs of key and value. "one" has page views only, "all" all events alike."""
+def raw_records(
+    profile: Profile, count: int, *, seed: int = 7, now_ms: Callable[[], int] | None = None
+) -> Iterator[tuple[bytes, bytes]]:
+    """`count` pairs of key and value. "one" has page views only, "all" all events alike.
+
+    Each was received when `now_ms` said; without it 7 ms after the one before.
+    """
     random_ = random.Random(seed)
     subjects = ["page_view"] if profile == "one" else bundled().subjects("event")
     valid = {s: list(islice(samples(_resolved(s)), _VARIANTS)) for s in subjects}
@@ -40,7 +45,8 @@ def raw_records(profile: Profile, count: int, *, seed: int = 7) -> Iterator[tupl
             continue
         subject = random_.choice(subjects)
         bad = random_.random() < _INVALID and bool(broken[subject])
-        record = _record(random_, number, subject, random_.choice(broken[subject] if bad else valid[subject]))
+        at_ms = now_ms() if now_ms is not None else _NOW_MS + number * 7
+        record = _record(random_, number, at_ms, subject, random_.choice(broken[subject] if bad else valid[subject]))
         if len(sent) < _REPEATS_FROM:
             sent.append(record)
         else:
@@ -52,7 +58,7 @@ def _resolved(subject: str) -> dict[str, Any]:
     return bundled().latest(subject).resolved
 
 
-def _record(random_: random.Random, number: int, subject: str, properties: Any) -> tuple[bytes, bytes]:
+def _record(random_: random.Random, number: int, at_ms: int, subject: str, properties: Any) -> tuple[bytes, bytes]:
     visitor = f"v-{random_.randrange(50_000)}"
     tenant = ("acme", "globex", "initech")[int(random_.random() ** 2 * 3)]
     event_type = _TYPES.get(subject, "custom_event")
@@ -71,12 +77,12 @@ def _record(random_: random.Random, number: int, subject: str, properties: Any) 
         "properties": properties,
         "context": {},
         "consent_state": "granted",
-        "occurred_at": _NOW_MS + number * 7,
+        "occurred_at": at_ms - 40,
         "sent_at": 0,
     }
     value = envelope.encode(
         head=envelope.Head(subject, 0, tenant, "k-1", "native", historical=False),
-        received_at_ms=_NOW_MS + number * 7 + 40,
+        received_at_ms=at_ms,
         payload=msgspec.json.encode(payload),
         user_agent=random_.choice(_AGENTS),
         client_ip=f"203.0.{random_.randrange(256)}.0",

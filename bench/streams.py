@@ -7,18 +7,22 @@ from the moment it may begin, all threads, to the last committed record. The bro
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.request import urlopen
 
 import click
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from bench.latency import measure
 from bench.raw_events import Profile, raw_records
 from core import control, kafka
+from core.lanes import Lanes
 from core.settings import Settings
 from core.topics import Topics
 from infra import topics
@@ -29,6 +33,7 @@ from infra.supervisor import Supervisor
 _ROOT = Path(__file__).parents[1]
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PATIENCE_S = 600.0
+_BATCHES = "sluice_streams_batch_events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +51,18 @@ class Measured:
 @click.command()
 @click.option("--events", default=500_000, show_default=True, help="Events for a worker of ours.")
 @click.option("--stock-events", default=20_000, show_default=True, help="Events for stock Faust.")
-def main(*, events: int, stock_events: int) -> None:
+@click.option("--rate", type=float, help="Instead: how long events are under way at so many a second.")
+@click.option("--seconds", default=20.0, show_default=True, help="How long that is measured.")
+def main(*, events: int, stock_events: int, rate: float | None, seconds: float) -> None:
     """Measure both profiles, with and without enrichment, and stock Faust."""
     with TemporaryDirectory() as folder:
         settings = Settings(state_dir=Path(folder) / "kafka", kafka_heap_mib=1024)
         prepared = broker.prepare(settings)
         with Supervisor([[prepared.spec]]):
             settings = replace(settings, kafka_bootstrap=prepared.bootstrap)
+            if rate is not None:
+                click.echo(_latency(_run(settings, "rate"), rate, seconds))
+                return
             profiles: tuple[Profile, ...] = ("one", "all")
             for profile in profiles:
                 click.echo(str(_ours(_run(settings, f"{profile}-core"), profile, events, enriched=False)))
@@ -96,6 +106,24 @@ def _ours(settings: Settings, profile: Profile, events: int, *, enriched: bool) 
         worker.stop()
 
 
+def _latency(settings: Settings, rate: float, seconds: float) -> str:
+    """And the size of batches meanwhile."""
+    settings = replace(settings, metrics_port=_free_port())
+    worker = _child(settings, "streams", (sys.executable, "-m", "cli", "streams"))
+    try:
+        _until(lambda: "partition_assigned" in _log(worker))
+        found = measure(settings, "all", rate=rate, seconds=seconds)
+        with urlopen(f"http://127.0.0.1:{settings.metrics_port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+        total, batches = (
+            float(next(line.split()[1] for line in text.splitlines() if line.startswith(f"{_BATCHES}_{part} ")))
+            for part in ("sum", "count")
+        )
+        return f"{found}, {total / batches:,.0f} events a batch"
+    finally:
+        worker.stop()
+
+
 def _stock(settings: Settings, profile: Profile, events: int) -> Measured:
     """From its first output on, because its start is not to be counted and it cannot be held."""
     _produce(settings, profile, events)
@@ -115,6 +143,12 @@ def _stock(settings: Settings, profile: Profile, events: int) -> Measured:
         return Measured(f"{profile}: stock Faust", last - first, _cpu_s(worker) - before, time.monotonic() - began)
     finally:
         worker.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as any_:
+        any_.bind(("127.0.0.1", 0))
+        return int(any_.getsockname()[1])
 
 
 def _child(settings: Settings, name: str, argv: tuple[str, ...]) -> Child:
@@ -152,7 +186,8 @@ def _committed(settings: Settings, group: str) -> int:
 
 def _end(settings: Settings, topic: str) -> int:
     consumer = Consumer(kafka.reader(settings, name="bench"))
-    ends = [consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in range(settings.partitions)]
+    numbers = Lanes.of(settings).numbers
+    ends = [consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=10)[1] for n in numbers]
     consumer.close()
     return sum(ends)
 

@@ -59,6 +59,12 @@ class PartitionResult:
         return [CuratedRecord(record.key, value, record.arrival_ms) for record, value in pairs]
 
     @property
+    def counts(self) -> dict[OutcomeKind, int]:
+        """Records by outcome."""
+        duplicates = len(self.outcome.firsts) if self.outcome else 0
+        return {"curated": len(self.values), "duplicate": duplicates, "dead_letter": len(self.dead_letters)}
+
+    @property
     def new_offsets(self) -> list[int]:
         """Raw offsets of `new_ids`."""
         return [record.offset for record in self.fresh]

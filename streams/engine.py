@@ -259,9 +259,8 @@ class StreamEngine:
             self._measure_latency(result, now_ms)
             for label, count in result.unplanned.items():
                 counter("sluice_streams_unplanned_events_total").labels(label).inc(count)
-            if result.outcome is not None:
-                for run in result.outcome.runs:
-                    events.labels(run.outcome).inc(run.count)
+            for outcome, count in result.counts.items():
+                events.labels(outcome).inc(count)
         for code, number in codes.items():
             counter("sluice_streams_dead_letter_codes_total").labels(code).inc(number)
 

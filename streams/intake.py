@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import groupby
+from operator import methodcaller
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -171,14 +173,16 @@ class Intake:
 
     def _records(self, messages: list[Message]) -> Records:
         found: Records = {}
-        for message in messages:
-            if message.error() is not None:
-                _failed(message)
-                continue
-            number = self._lanes.number(message.topic(), message.partition())
-            found.setdefault(number, []).append(
-                RawRecord(message.offset(), message.timestamp()[1], message.key(), message.value())
-            )
+        # Records of one partition come one after the other, thousands of them, and a consumer has one topic.
+        for partition, run in groupby(messages, methodcaller("partition")):
+            records: list[RawRecord] = []
+            for message in run:
+                if message.error() is not None:
+                    _failed(message)
+                    continue
+                records.append(RawRecord(message.offset(), message.timestamp()[1], message.key(), message.value()))
+            if records:
+                found.setdefault(self._lanes.number(message.topic(), partition), []).extend(records)
         return found
 
     def _apply_pause(self) -> None:
@@ -223,7 +227,7 @@ class Intake:
 
 
 def _size(messages: list[Message]) -> int:
-    return sum(len(message.value() or b"") for message in messages)
+    return sum(map(len, messages))  # a message's length is its value's
 
 
 def _failed(message: Message) -> None:

@@ -50,6 +50,9 @@ class Message:
     def value(self) -> bytes | None:
         return self.data
 
+    def __len__(self) -> int:
+        return len(self.data or b"")
+
 
 @dataclass
 class FakeConsumer:
