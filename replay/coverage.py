@@ -17,11 +17,11 @@ from core import kafka
 from core.lanes import Lanes
 from core.settings import Settings
 from replay.selection import Selection
-from sinks.clickhouse import ClickHouse
+from sinks.clickhouse import ClickHouse, Parameter
 
 Place = Literal["kafka", "archive"]
 _TIMEOUT_S = 10.0
-_END = -1  # what Kafka answers where no record is as young
+_END = -1  # what Kafka answers where no record is as young, and what stands for no offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,17 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Archived:
+    """What the archive has of a partition: `ranges` of offsets of the window, without a hole and in order; the last
+    offset from `before` the window and the first from `after` it, -1 if it has none.
+    """
+
+    ranges: list[tuple[int, int]]
+    before: int = -1
+    after: int = -1
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     spans: list[Span]
     gaps: list[Gap]
@@ -68,52 +79,62 @@ class Coverage:
         return sum(span.records for span in self.spans)
 
 
+_NOTHING = Archived([])
+
+
 def cover(
     selection: Selection,
     *,
     in_kafka: Mapping[int, Kept],
-    archived: Mapping[int, list[tuple[int, int]]],
+    archived: Mapping[int, Archived],
     through: Mapping[int, int],
     place: Place | None = None,
 ) -> Coverage:
     """Where each record of the window is.
 
-    `archived` holds, for each number, the ranges of offsets that the archive has of the window, in order; `through` the
-    last raw offset that is fully stored: what is later is still on its way and is left to the live pipeline. With a
-    `place` nothing else is read.
+    `through` holds for each number the last raw offset that is fully stored: what is later is still on its way and is
+    left to the live pipeline. With a `place` nothing else is read.
     """
     spans: list[Span] = []
     gaps: list[Gap] = []
     for number in sorted({*in_kafka, *archived}):
         kept = in_kafka.get(number) if place != "archive" else None
-        ranges = archived.get(number, []) if place != "kafka" else []
+        copies = archived.get(number, _NOTHING) if place != "kafka" else _NOTHING
         last_stored = through.get(number, _END)
-        wanted = [(o.first, o.last) for o in selection.offsets if o.partition == number] if selection.offsets else None
-        if wanted is None:
-            known = _window(kept, ranges)
-            if known is None:
-                continue
-            first, last, begins_unknown = known
-            if begins_unknown:
-                gaps.append(Gap(number, _END, first - 1, "deleted from Kafka before it was archived"))
+        if selection.offsets:
+            wanted = [(each.first, each.last) for each in selection.offsets if each.partition == number]
+        else:
+            first, last = _begin(kept, copies), _last(kept, copies)
+            if first is None:
+                first = min([kept.low if kept is not None else 0, *(start for start, _ in copies.ranges[:1])])
+                if first > 0:
+                    gaps.append(Gap(number, _END, first - 1, _lost(first - 1, kept)))
             wanted = [(first, last)]
         for first, last in wanted:
-            _place(number, first, min(last, last_stored), kept, ranges, spans, gaps)
+            _place(number, first, min(last, last_stored), kept, copies.ranges, spans, gaps)
     return Coverage(spans, gaps)
 
 
-def _window(kept: Kept | None, ranges: list[tuple[int, int]]) -> tuple[int, int, bool] | None:
-    """First and last offset of the window, and whether there may be earlier ones that nobody knows of."""
-    if kept is None:
-        return (ranges[0][0], ranges[-1][1], False) if ranges else None
-    first, last = kept.first, kept.after - 1
-    if ranges:
-        first, last = min(first, ranges[0][0]), max(last, ranges[-1][1])
-    if first > last:
-        return None
-    # Kafka's oldest record is in the window: what came before it may have been, too.
-    begins_unknown = first == kept.low and kept.low > 0 and not ranges
-    return first, last, begins_unknown
+def _begin(kept: Kept | None, copies: Archived) -> int | None:
+    """The first offset of the window, None if nobody knows it."""
+    if kept is not None and (kept.first > kept.low or kept.low == 0):
+        return kept.first
+    if copies.before != _END:
+        return copies.before + 1
+    if copies.ranges and copies.ranges[0][0] == 0:
+        return 0
+    return 0 if copies.after == 0 else None
+
+
+def _last(kept: Kept | None, copies: Archived) -> int:
+    """The last offset of the window; where nobody knows it, the last before what Kafka has, which is after it."""
+    if kept is not None and (kept.after > kept.low or kept.low == 0):
+        return kept.after - 1
+    if copies.after != _END:
+        return copies.after - 1
+    if kept is not None:
+        return kept.low - 1
+    return copies.ranges[-1][1] if copies.ranges else copies.before
 
 
 def _place(
@@ -177,26 +198,39 @@ def _offsets_at(consumer: Consumer, topics: Iterable[tuple[int, str, int]], at_m
     return {(found.topic, found.partition): found.offset for found in consumer.offsets_for_times(asked, _TIMEOUT_S)}
 
 
-def look_in_archive(settings: Settings, server: ClickHouse, selection: Selection) -> dict[int, list[tuple[int, int]]]:
-    """Ranges of offsets without a hole that the archive has of the window, by number."""
+def look_in_archive(settings: Settings, server: ClickHouse, selection: Selection) -> dict[int, Archived]:
+    """What the archive has of the window and next to it, by number."""
     lanes = Lanes.of(settings)
     first_day, last_day = selection.days
+    bounds: dict[str, Parameter] = {"from_ms": selection.from_ms, "to_ms": selection.to_ms}
+    begin, end = (f"fromUnixTimestamp64Milli({{{name}:Int64}})" for name in bounds)
     # Rows are numbered: offset minus number is the same within a range that has no hole.
     rows = server.rows(
-        "SELECT lane, raw_partition, min(raw_offset), max(raw_offset) FROM ("
+        "SELECT lane, raw_partition, min(raw_offset), max(raw_offset) FROM ("  # noqa: S608 (values are bound)
         "SELECT lane, raw_partition, raw_offset, "
         "raw_offset - row_number() OVER (PARTITION BY lane, raw_partition ORDER BY raw_offset) AS run FROM raw_archive "
         "WHERE arrival_day BETWEEN {first_day:Date} AND {last_day:Date} "
-        "AND arrival_at >= fromUnixTimestamp64Milli({from_ms:Int64}) "
-        "AND arrival_at < fromUnixTimestamp64Milli({to_ms:Int64})) "
+        f"AND arrival_at >= {begin} AND arrival_at < {end}) "
         "GROUP BY lane, raw_partition, run ORDER BY lane, raw_partition, min(raw_offset)",
         first_day=first_day,
         last_day=last_day,
-        from_ms=selection.from_ms,
-        to_ms=selection.to_ms,
+        **bounds,
     )
-    out: dict[int, list[tuple[int, int]]] = {}
+    ranges: dict[int, list[tuple[int, int]]] = {}
     for lane, partition, first, last in rows:
-        number = lanes.number(lanes.live if lane == "live" else lanes.historic, partition)
-        out.setdefault(number, []).append((first, last))
+        ranges.setdefault(_number(lanes, lane, partition), []).append((first, last))
+    beside = server.rows(
+        f"SELECT lane, raw_partition, maxIf(toInt64(raw_offset), arrival_at < {begin}), countIf(arrival_at < {begin}), "  # noqa: S608
+        f"minIf(toInt64(raw_offset), arrival_at >= {end}), countIf(arrival_at >= {end}) "
+        "FROM raw_archive GROUP BY lane, raw_partition",
+        **bounds,
+    )
+    out = {}
+    for lane, partition, before, older, after, younger in beside:
+        number = _number(lanes, lane, partition)
+        out[number] = Archived(ranges.get(number, []), before if older else _END, after if younger else _END)
     return out
+
+
+def _number(lanes: Lanes, lane: str, partition: int) -> int:
+    return lanes.number(lanes.live if lane == "live" else lanes.historic, partition)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli.endpoints import effective_settings
-from core import kafka
+from core import failpoints, kafka
 from core.settings import Settings
 from core.topics import Topics
 from replay import judging, suppression
@@ -33,6 +33,7 @@ class Context:
 
     def __init__(self, *, schemas: str = "") -> None:
         found = effective_settings(Settings.from_env(os.environ))
+        failpoints.arm(found.failpoint, state_dir=found.state_dir)
         # What numbers mean follows from it, and whoever asks here need not have the settings of the stack.
         partitions = kafka.partitions_of(found, Topics.named(found.topic_prefix).raw)
         self.settings: Settings = replace(found, partitions=partitions)

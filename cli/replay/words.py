@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cli.tail.safe_text import cut, shown
-from replay.coverage import Gap, Kept
+from replay.coverage import Archived, Gap, Kept
 from replay.plans import Plan, Run
 from replay.sampling import Row
 
@@ -104,16 +104,14 @@ def of_row(row: Row) -> str:
     return "\n".join(lines)
 
 
-def kept(
-    in_kafka: Mapping[int, Kept], archived: Mapping[int, list[tuple[int, int]]], gaps: Sequence[Gap]
-) -> dict[str, Any]:
+def kept(in_kafka: Mapping[int, Kept], archived: Mapping[int, Archived], gaps: Sequence[Gap]) -> dict[str, Any]:
     """What `of_coverage` says, as an object."""
     return {
         "partitions": [
             {
                 "partition": number,
                 "kafka": {"first": each.low, "last": each.high - 1} if each.high > each.low else None,
-                "archive": [{"first": first, "last": last} for first, last in archived.get(number, [])],
+                "archive": [{"first": first, "last": last} for first, last in _ranges(archived, number)],
             }
             for number, each in sorted(in_kafka.items())
         ],
@@ -121,13 +119,11 @@ def kept(
     }
 
 
-def of_coverage(
-    in_kafka: Mapping[int, Kept], archived: Mapping[int, list[tuple[int, int]]], gaps: Sequence[Gap]
-) -> str:
+def of_coverage(in_kafka: Mapping[int, Kept], archived: Mapping[int, Archived], gaps: Sequence[Gap]) -> str:
     lines = ["partition                 Kafka                    archive"]
     for number, each in sorted(in_kafka.items()):
         kafka = f"{each.low:,} to {each.high - 1:,}" if each.high > each.low else "-"
-        ranges = ", ".join(f"{first:,} to {last:,}" for first, last in archived.get(number, [])) or "-"
+        ranges = ", ".join(f"{first:,} to {last:,}" for first, last in _ranges(archived, number)) or "-"
         lines.append(f"{number:>9}  {kafka:>20}  {ranges:>25}")
     lines += [
         f"GAP  partition {gap.number}, offsets {'?' if gap.first < 0 else format(gap.first, ',')} to {gap.last:,}: "
@@ -139,3 +135,7 @@ def of_coverage(
 
 def _value(text: str) -> str:
     return cut(shown(text), width=_VALUE) if text else '""'
+
+
+def _ranges(archived: Mapping[int, Archived], number: int) -> list[tuple[int, int]]:
+    return archived[number].ranges if number in archived else []

@@ -11,7 +11,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -116,13 +116,15 @@ class Story:
         producer = Producer(kafka.producer(self.settings))
         topic = Topics.named(self.settings.topic_prefix).raw
         for event in events:
-            record = value(event, event_id=f"text-{event.number}", properties={"amount": f"{event.number}.5"})
-            producer.produce(topic, record, key(event), timestamp=int(time.time() * 1000))
+            now = replace(event, arrival_ms=int(time.time() * 1000))
+            record = value(now, event_id=f"text-{event.number}", properties={"amount": f"{event.number}.5"})
+            producer.produce(topic, record, key(event), timestamp=now.arrival_ms)
         assert producer.flush(30) == 0
 
-    def release(self, version: int) -> None:
-        """The first version takes whole amounts only, the second any number."""
-        amount = {"name": "amount", "type": "int" if version == 1 else "double", "pii": "none", "doc": "Price."}
+    def release(self, version: int, **lifecycle: Any) -> None:
+        """The first version takes whole amounts only, the second any number, the third no number at all."""
+        type_ = {1: "int", 2: "double", 3: "boolean"}[version]
+        amount = {"name": "amount", "type": type_, "pii": "none", "doc": "Price."}
         source: dict[str, Any] = {
             "type": "record",
             "name": "TicketBought",
@@ -131,7 +133,7 @@ class Story:
             "doc": "A ticket was bought.",
             "fields": [amount],
         }
-        each = Released(SUBJECT, version, 9_100 + version, source)
+        each = Released(SUBJECT, version, 9_100 + version, source | lifecycle)
         control.put(self.settings, {each.key: released.encode(each)})
 
     def expected(self, *, mended: bool) -> dict[str, Counter[str]]:

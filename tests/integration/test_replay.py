@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -225,3 +226,97 @@ def test_a_cause_is_found_mended_by_a_rule_and_its_dead_letters_come_in(
     story.send_texts(story.events[40:60])
     _until(lambda: replays.server.scalar(ids) == 60)
     assert replays.command("retire", "text-amount", group="dlq").returncode == 0
+
+
+_POINTS = [
+    "replay.before_announce",
+    "replay.after_announce",
+    "generations.after_claim",
+    "generations.after_handover",
+    "replay.after_range",
+    "generations.after_chunk",
+    "replay.after_day",
+    "generations.after_verify",
+    "replay.before_publish",
+    "generations.before_publish",
+    "generations.after_publish",
+    "replay.after_publish",
+]
+
+
+def _killed_and_finished(replays: Replays, story: Story, plan: Plan, states: list[Any], started: Started) -> None:
+    """A run that was killed shows all or nothing; going on with it ends where any run ends, and can be taken back."""
+    started.result()
+    assert replays.content() in states
+    run = replays.run(plan)
+    assert (run.state, replays.content()) == ("published", states[1])
+    replays.check(story, mended=True)
+    back = replays.command("rollback", run.id, "--why", "the next kill")
+    assert back.returncode == 0, back.stderr
+    assert replays.content() == states[0]
+
+
+@pytest.fixture(scope="module")
+def states(replays: Replays, story: Story) -> list[Any]:
+    """What the days hold before a replay and after it."""
+    before = replays.content()
+    run = replays.run(replays.plan(*_WINDOW, "--event", SUBJECT))
+    after = replays.content()
+    assert replays.command("rollback", run.id, "--why", "measured").returncode == 0
+    return [before, after]
+
+
+def test_killed_in_the_middle_it_goes_on(replays: Replays, story: Story, states: list[Any]) -> None:
+    plan = replays.plan(*_WINDOW, "--event", SUBJECT)
+    started = replays.start("run", plan.id, "--why", "to be killed", failpoint="generations.after_verify:kill")
+    _killed_and_finished(replays, story, plan, states, started)
+    assert started.process.returncode == -9
+
+
+@pytest.mark.long
+def test_killed_anywhere_it_goes_on(replays: Replays, story: Story, states: list[Any]) -> None:
+    random_ = random.Random(7)
+    for point in _POINTS:
+        plan = replays.plan(*_WINDOW, "--event", SUBJECT)
+        started = replays.start("run", plan.id, "--why", point, failpoint=f"{point}:kill")
+        _killed_and_finished(replays, story, plan, states, started)
+        assert started.process.returncode == -9, point
+    for _ in range(12):
+        plan = replays.plan(*_WINDOW, "--event", SUBJECT)
+        started = replays.start("run", plan.id, "--why", "killed at random")
+        time.sleep(random_.uniform(0.3, 6))
+        started.process.kill()
+        _killed_and_finished(replays, story, plan, states, started)
+
+
+def test_what_cannot_be_done_is_told(replays: Replays, story: Story, tmp_path: Path) -> None:
+    def refused(*arguments: str) -> str:
+        done = replays.command(*arguments)
+        assert done.returncode == 65, done.stderr
+        return done.stderr
+
+    assert "in the future" in refused("plan", "--from", "2999-01-01", "--to", "2999-01-02")
+    assert "is empty" in refused("plan", "--from", "2026-03-03", "--to", "2026-03-03")
+    assert "no raw record" in refused("plan", "--from", "2020-01-01", "--to", "2020-01-02")
+    assert "there is no plan" in refused("run", "nonsense", "--why", "x")
+    nothing = replays.plan("--from", DAYS[0], "--to", DAYS[1], "--event", "page_view")
+    assert nothing.gaps == []
+    assert "changes nothing" in refused("run", nothing.id, "--why", "x")
+
+    plan = replays.plan(*_WINDOW, "--event", SUBJECT)
+    story.release(3)
+    for version in (1, 2):
+        story.release(version, supersededBy=3)
+    assert "the contracts have changed" in refused("run", plan.id, "--why", "x")
+    everything_refused = replays.plan(*_WINDOW, "--event", SUBJECT)
+    assert everything_refused.refused_share == 1.0
+    assert "refuse every record" in refused("run", everything_refused.id, "--why", "x")
+
+    page = tmp_path / "plan.html"
+    shown = replays.command("show", plan.id, "--html", str(page))
+    assert f"plan {plan.id}" in shown.stdout
+    assert f"<code>{plan.id}</code>" in page.read_text()
+    listed = msgspec.json.decode(replays.command("list", "--json").stdout)
+    assert plan.id in [each["id"] for each in listed["plans"]]
+    assert replays.command("prune", "--older-than", "0").returncode == 0
+    assert msgspec.json.decode(replays.command("list", "--json").stdout)["plans"] == []
