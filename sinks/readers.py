@@ -21,7 +21,7 @@ BEHIND: Final = ("generations", "hidden_generations", "hidden_outcome_generation
 
 # Regular expressions of whole names.
 _TENANT_VIEWS: Final = ("events", "sessions", "dead_letters", r".+_(?:daily|hourly)", r"v_.+(?<!_pii)")
-_ANALYST_VIEWS: Final = (*_TENANT_VIEWS, "outcomes")
+_ANALYST_VIEWS: Final = (*_TENANT_VIEWS, "outcomes", "restated_outcomes")
 # Raw bytes, personal data, what concerns the operator, and views with parameters, which cannot be passed on.
 RESTRICTED: Final = ("raw_archive", r".+_pii", "audit", "abuse", r"hidden_.+", "sessions_between")
 
@@ -40,5 +40,7 @@ def shown() -> dict[str, Shown]:
     common = (*BY_TENANT, *beside, *BEHIND, "v_*")
     return {
         "tenant": Shown(_TENANT_VIEWS, common),
-        "analyst": Shown(_ANALYST_VIEWS, (*common, "outcomes_log", "outcomes")),
+        "analyst": Shown(
+            _ANALYST_VIEWS, (*common, "outcomes_log", "outcomes", "restated_outcomes_log", "restated_outcomes")
+        ),
     }
