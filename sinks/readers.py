@@ -23,7 +23,9 @@ BEHIND: Final = ("generations", "hidden_generations", "hidden_outcome_generation
 _TENANT_VIEWS: Final = ("events", "sessions", "dead_letters", r".+_(?:daily|hourly)", r"v_.+(?<!_pii)")
 _ANALYST_VIEWS: Final = (*_TENANT_VIEWS, "outcomes", "restated_outcomes")
 # Raw bytes, personal data, what concerns the operator, and views with parameters, which cannot be passed on.
-RESTRICTED: Final = ("raw_archive", r".+_pii", "audit", "abuse", r"hidden_.+", "sessions_between")
+RESTRICTED: Final = (
+    "raw_archive", "raw_gaps", "completeness", r".+_pii", "audit", "abuse", r"hidden_.+", "sessions_between",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
