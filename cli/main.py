@@ -39,6 +39,7 @@ _COMMANDS = {
     "topics": ("cli.apply", "topics", "Create and configure the topics."),
     "migrate": ("cli.apply", "migrate", "Bring the ClickHouse database up to date."),
     "completeness": ("cli.completeness", "completeness", "How far the tables are, gaps, closed days."),
+    "audit": ("cli.audit.group", "audit", "Look for what should not be there, such as ids with several rows."),
     "rollups": ("cli.rollups.group", "rollups", "Compare rollups with a recount of the base, and make them whole."),
     "retention": ("cli.retention.command", "retention", "Delete by age: layers, tenants, personal data."),
     "generations": ("cli.generations.group", "generations", "Generations of days, and the runs that made them."),

@@ -41,6 +41,7 @@ class Topics:
     control       operators → all: low-rate commands and state, followed by every process
     audit         collector, operators → ClickHouse: who did what to keys, flags and data
     abuse         collector → ClickHouse: refused requests, counted by who and why
+    restated_ids  replay → streams: ids of events that come back, for the dedupe windows (`streams.restated`)
     restatements  replay → whoever copies rows: days whose rows are others from now on
     """
 
@@ -52,6 +53,7 @@ class Topics:
     control: str
     audit: str
     abuse: str
+    restated_ids: str
     restatements: str
 
     @classmethod
@@ -85,6 +87,8 @@ def declared(settings: Settings) -> list[Topic]:
             Topic(name, 2 * settings.partitions, copies, derived, grows=True)
             for name in (names.curated, names.dead_letters, names.outcomes)
         ),
+        # As long as outcomes, which the windows are made of too.
+        Topic(names.restated_ids, settings.partitions, copies, told | {"retention.ms": derived_ms}),
         Topic(names.control, 1, copies, base | {"cleanup.policy": "compact"}),
         Topic(names.audit, 1, copies, told | {"retention.ms": str(_AUDIT_MS)}),
         Topic(names.abuse, 1, copies, told | {"retention.ms": derived_ms}),

@@ -58,16 +58,18 @@ def publish(registry: Registry, external: ExternalRegistry, topics: Topics) -> I
         UnavailableError, RefusedError, ConfigError: as `ExternalRegistry.lookup`; what was registered stays.
     """
     there: dict[tuple[str, int], Known] = {}
-    subjects = {subject: topic_subject for topic_subject, subject in topic_subjects(topics).items()}
+    of_topics = topic_subjects(topics)
     for schema in _referenced_first(registry):
         references = tuple(
             Reference(each["name"], known.subject, known.version)
             for each in schema.source.get("references", ())
             for known in [there[each["subject"], each["version"]]]
         )
-        known = external.register(subjects.get(schema.subject, schema.subject), text(schema), references)
-        there[schema.subject, schema.version] = known
-        yield schema, known
+        # One schema may be that of several topics.
+        for subject in [name for name, of in of_topics.items() if of == schema.subject] or [schema.subject]:
+            known = external.register(subject, text(schema), references)
+            there[schema.subject, schema.version] = known
+            yield schema, known
 
 
 def _names(registry: ExternalRegistry, subject: str, schema: Schema) -> list[Known]:

@@ -45,6 +45,7 @@ from streams.intake import Intake
 from streams.places import places
 from streams.records import encode_dead_letter, encode_outcome
 from streams.recovery import Recovery
+from streams.restated import RestatedReader, group_of
 from streams.transaction import TransactionAbortedError
 from streams.window import DedupeWindow, pack
 
@@ -52,7 +53,8 @@ log = get_logger(__name__)
 
 _NO_EPOCH = -1  # of no batch that is handled
 _NO_OFFSET = -1  # of no record
-_MEASURE_S = 1.0
+# How often what is not events is looked at.
+_LOOK_S = 0.5
 # Events of a batch and partition whose latency is looked up; each stands for as many others.
 _LOOKED_AT = 50
 
@@ -89,13 +91,14 @@ class StreamEngine:
         # its first call aborts the transaction its predecessor left open.
         self._intake = Intake(
             settings,
-            group=f"{settings.topic_prefix}streams.raw",
+            group=group_of(settings),
             instance=worker,
             on_assign=self._take,
             on_give_up=self._give_up,
         )
         self._producer = Producer(kafka.transactional_producer(settings, transactional_id=worker))
         self._recovery = Recovery(settings)
+        self._restated = RestatedReader(settings)
         self._chain = Chain(settings)
         self.dead_letters = DeadLetterWatch(settings)
         self._handling = threading.RLock()  # closing the consumer revokes, in the same thread
@@ -108,7 +111,7 @@ class StreamEngine:
         self._polled = 0  # serial of the newest batch
         self._handled = 0
         self._idle = threading.Condition()
-        self._measured_at = 0.0
+        self._looked_at = 0.0
 
     def start(self) -> None:
         """Fence predecessors of the same worker id and join the group."""
@@ -141,7 +144,11 @@ class StreamEngine:
         follows = {number: self._consumed.get(number, _NO_OFFSET) for number in partitions}
         self._consumed |= {number: records[-1].offset + 1 for number, records in partitions.items()}
         self._group_metadata = self._intake.group_metadata()
-        self._measure_lag()
+        now = time.monotonic()
+        if now >= self._looked_at + _LOOK_S:
+            self._looked_at = now
+            self._take_restated()
+            self._measure_lag()
         if not partitions:
             return None
         with self._idle:
@@ -196,6 +203,7 @@ class StreamEngine:
         """Leave the group after the batch in hand."""
         with self._handling:
             self._intake.close()
+            self._restated.close()
 
     def _is_idle(self, timeout_s: float) -> bool:
         """Whether nothing that was polled is in hand, waiting at most so long for it."""
@@ -292,12 +300,15 @@ class StreamEngine:
             self._rewind = False
         return self._epoch
 
+    def _take_restated(self) -> None:
+        with self._handling:
+            for home, announced in self._restated.new():
+                self._windows[home].add(announced.ids, offsets=announced.places, arrival_ms=announced.arrival_ms)
+                log.info("streams.ids_restated", partition=home, ids=len(announced.places))
+        self._restated.tell(self._intake.group)
+
     def _measure_lag(self) -> None:
-        """How far the commits are behind the log, and how much is in hand: now and then, it is asked for rarely."""
-        now = time.monotonic()
-        if now < self._measured_at + _MEASURE_S:
-            return
-        self._measured_at = now
+        """How far the commits are behind the log, and how much is in hand."""
         gauge("sluice_streams_queued_batches").set(self._polled - self._handled)
         for number, end in self._intake.ends().items():
             lag = max(0, end - self._next.get(number, end))
@@ -316,6 +327,8 @@ class StreamEngine:
         )
         started = time.monotonic()
         offsets = self._recovery.recover(group, home, window)
+        for announced in self._restated.take(home):
+            window.add(announced.ids, offsets=announced.places, arrival_ms=announced.arrival_ms)
         self._windows[home] = window
         self._next |= offsets
         self._consumed |= offsets
@@ -332,6 +345,7 @@ class StreamEngine:
         with self._handling:  # waits for the batch in hand
             for home in homes:
                 self._windows.pop(home, None)
+                self._restated.give_up(home)
                 for number in self._lanes.both(home):
                     self._next.pop(number, None)
                     gauge("sluice_streams_lag_events").labels(self._lanes.lane(number), str(home)).set(0)

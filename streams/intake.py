@@ -121,6 +121,11 @@ class Intake:
         """
         return self._live.consumer_group_metadata()
 
+    @property
+    def group(self) -> Consumer:
+        """The member of the group."""
+        return self._live
+
     def ends(self) -> dict[int, int]:
         """The end of each owned partition as of the latest answer of the broker, where there was one."""
         found = {}

@@ -57,6 +57,7 @@ def test_ids_never_change() -> None:
         "audit:1": 14,
         "abuse:1": 15,
         "restatement:1": 30,
+        "restated_ids:1": 40,
         "identity_context:1": 100,
         "consent_context:1": 101,
         "device_context:1": 102,

@@ -23,6 +23,7 @@ from streams import intake
 from streams.engine import Batch, StreamEngine
 from streams.places import OTHER_LANE
 from streams.records import decode_outcome
+from streams.restated import Announced
 from streams.window import DedupeWindow, pack
 from tests.streams.kafka_fakes import (
     ABORTABLE,
@@ -49,6 +50,26 @@ class FakeRecovery:
         assert home == 0
         window.add(pack(self.ids), offsets=range(len(self.ids)), arrival_ms=ARRIVAL_MS)
         return self.start
+
+
+class FakeRestated:
+    waiting: list[tuple[int, Announced]] = []  # noqa: RUF012 (set by a test)
+
+    def __init__(self, _settings: Settings) -> None:
+        self.told = 0
+
+    def take(self, _home: int) -> list[Announced]:
+        return [announced for _, announced in self.waiting]
+
+    def new(self) -> list[tuple[int, Announced]]:
+        return self.waiting
+
+    def tell(self, _group: Any) -> None:
+        self.told += 1
+
+    def give_up(self, _home: int) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Rig:
@@ -92,6 +113,7 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
     monkeypatch.setattr(intake, "Consumer", FakeConsumer)
     monkeypatch.setattr(module, "Producer", FakeProducer)
     monkeypatch.setattr(module, "Recovery", FakeRecovery)
+    monkeypatch.setattr(module, "RestatedReader", FakeRestated)
     return Rig()
 
 
@@ -402,6 +424,25 @@ def test_a_batch_is_bounded_in_bytes(rig: Rig, monkeypatch: pytest.MonkeyPatch) 
         assert rig.engine.handle(batch)
     # A first one, and portions of two until the bytes are there.
     assert sizes == [5, 5]
+
+
+@pytest.mark.parametrize("taken_over", [True, False])
+def test_restated_ids_are_known_to_whoever_owns_the_partition(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, taken_over: bool
+) -> None:
+    announced = Announced(pack([dedupe_id("demo", "back")]), [OTHER_LANE | 7], ARRIVAL_MS)
+    monkeypatch.setattr(FakeRestated, "waiting", [(0, announced)])
+    if taken_over:
+        rig.consumer.handlers["on_revoke"](rig.consumer, [TopicPartition("t.raw", 0)])
+        rig.assign()
+    else:
+        monkeypatch.setattr(rig.engine, "_looked_at", 0.0)
+        assert rig.engine.poll() is None
+        assert rig.engine._restated.told  # type: ignore[attr-defined]
+    rig.send(raw_value(event_id="back"))
+    assert rig.engine.handle(rig.batch())
+    (outcome,) = [decode_outcome(value) for value in rig.stored("outcomes")]
+    assert (outcome.runs[0].outcome, outcome.firsts) == ("duplicate", [OTHER_LANE | 7])
 
 
 def read(name: str, **labels: str) -> float:

@@ -1,0 +1,1 @@
+"""`sluice audit`: what no guarantee of a single part can show."""
