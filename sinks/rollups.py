@@ -64,16 +64,27 @@ def discover(server: ClickHouse) -> list[Rollup]:
 
 
 class RollupHealer:
-    """Compares and completes the rollups of one block. `sleep` is steered by tests."""
+    """Compares and completes the rollups of one block. `sleep` is steered by tests.
 
-    def __init__(self, server: ClickHouse, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    `on_difference` is called with a day whose rollups differ by more or less than the block.
+    """
+
+    def __init__(
+        self,
+        server: ClickHouse,
+        *,
+        on_difference: Callable[[str], None],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._server = server
+        self._on_difference = on_difference
         self._sleep = sleep
 
     def heal(self, bounds: Bounds, *, token: str) -> list[str]:
         """Complete what is short by exactly the block's rows; returns the targets that were completed.
 
-        A difference of another size is another sink's block on its way, or not this block's doing: it is logged.
+        A difference of another size is another sink's block on its way, or several blocks' doing: the whole day has to
+        be looked at, which is not done here.
         """
         return [r.target for r in discover(self._server) if self._heal(r, bounds, token)]
 
@@ -95,6 +106,7 @@ class RollupHealer:
                 return True
             self._sleep(_BETWEEN_LOOKS_S)
         log.error("sink.rollup_differs", table=rollup.target, day=bounds["day"], short_by=short, block=of_block)
+        self._on_difference(str(bounds["day"]))
         return False
 
     def _complete(self, rollup: Rollup, bounds: Bounds, token: str) -> None:

@@ -25,6 +25,7 @@ from core.watchdog import WATCHDOG
 from sinks.clickhouse import ClickHouse, ServerError
 from sinks.generations.handover import sink_group
 from sinks.generations.record import live_generation
+from sinks.healing import DayHealer
 from sinks.partition import PartitionBuffer
 from sinks.plan import Plan, Source
 from sinks.refusals import Refusals
@@ -72,6 +73,7 @@ class SinkWorker:
         self._feeds: dict[str, Feed] = {}
         self._buffers: dict[tuple[str, int], PartitionBuffer] = {}
         self._live: dict[str, int] = {}  # generation that live rows of the last day went to
+        self._days = DayHealer(settings)
         self._refusals = Refusals(settings, self._consumer)
         self._refused_in_a_row = 0
         self._retry_s = _RETRY_FIRST_S
@@ -85,6 +87,7 @@ class SinkWorker:
         self._consumer.subscribe(
             [*self._feeds], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
+        self._days.resume()
         try:
             while not self._lifecycle.draining:
                 self._poll()
@@ -97,7 +100,7 @@ class SinkWorker:
             self._consumer.close()  # revokes: what is stored is committed, the rest comes again
 
     def _feed(self, topic: str, table: Table, source: Source) -> Feed:
-        healer = RollupHealer(self._server)
+        healer = RollupHealer(self._server, on_difference=self._days.request)
         writer = Writer(
             self._server,
             table,

@@ -165,7 +165,8 @@ class Executor:
             if statement.kind is StatementKind.INSERT:
                 form = statement.format or request.default_format or "Values"
                 may_be_empty = settings.get("throw_if_no_data_to_insert") == "0"
-                watch = Watch(self._engine, tag)
+                without_views = settings.get("materialized_views_ignore_errors") in {"1", "true"}
+                watch = Watch(self._engine, tag, without_views=without_views)
                 counts = runner.insert(link, statement, rows, form=form, may_be_empty=may_be_empty, watch=watch)
                 answer.count(counts)
             elif statement.kind is StatementKind.OTHER:

@@ -20,12 +20,19 @@ _BEFORE_ROWS = frozenset({
 })  # fmt: skip
 
 
-class Watch:
-    """Watches one insert, the running statement with this tag. To be made before it begins."""
+_OF_A_VIEW = "while pushing to view"  # how the engine ends its message
 
-    def __init__(self, engine: Engine, tag: str) -> None:
+
+class Watch:
+    """Watches one insert, the running statement with this tag. To be made before it begins.
+
+    `without_views` says that the client wants errors of materialized views ignored.
+    """
+
+    def __init__(self, engine: Engine, tag: str, *, without_views: bool = False) -> None:
         self._engine = engine
         self._tag = tag
+        self._without_views = without_views
         self._query_id = ""
         self._before = engine.failures()
 
@@ -42,6 +49,8 @@ class Watch:
             if not new or code in _BEFORE_ROWS:
                 continue
             if self._query_id and failure.query_id == self._query_id:
+                if self._without_views and _OF_A_VIEW in failure.message:
+                    continue
                 raise ClickHouseError(code, failure.name, failure.message)
             if new > 1 or not self._query_id:
                 hidden = failure

@@ -131,16 +131,18 @@ class Restatement:
         """
         mine = self._mine()
         published = any(each.phase in {Phase.PUBLISHED, Phase.ROLLING_BACK, Phase.ROLLED_BACK} for each in mine)
-        if published or self._is_shown(mine):
+        made = [each for each in mine if each.generation]  # a cut and a pruning only hold the day
+        if published or self._is_shown(made):
             raise RefusedError(f"the run {self.run} was published", hint="Roll it back instead.")
         if not mine:
             return []
         version = self._record.claim(mine)
         # Not only its own: a publishing insert that was given up on may still arrive, and is older than this.
-        shown = self._record.visible({each.day for each in mine})
-        hidden = [_entry(each, State.DROPPED, visible=False) for each in mine]
-        kept = [each for each in _replaced(mine, State.RESTORED) if each.generation in shown[each.day]]
-        self._record.show([*hidden, *kept], version=version)
+        shown = self._record.visible({each.day for each in made})
+        hidden = [_entry(each, State.DROPPED, visible=False) for each in made]
+        kept = [each for each in _replaced(made, State.RESTORED) if each.generation in shown[each.day]]
+        if hidden:
+            self._record.show([*hidden, *kept], version=version)
         self._record.claim(done := in_phase(mine, Phase.DROPPED, why=self._why))
         self._forget_scratch(mine)
         return done

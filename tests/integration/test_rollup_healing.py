@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from core.settings import Settings
 from schemas.codegen.encoder import compile_encoder
 from schemas.registry import bundled
 from sinks import migrate
 from sinks.clickhouse import ClickHouse
+from sinks.generations.record import Phase, Record
+from sinks.generations.restatement import Restatement
+from sinks.healing import DayHealer, heal
 from sinks.plan import Plan, Source
 from sinks.rollups import RollupHealer, discover
 from sinks.row import Row
@@ -27,8 +32,13 @@ _encode = compile_encoder(bundled().get("event", 1)).encode
 
 
 @pytest.fixture
-def server(client: Any) -> Iterator[ClickHouse]:
-    settings = replace(client.stack.settings, clickhouse_database=f"healing_{uuid.uuid4().hex[:8]}")
+def settings(client: Any) -> Settings:
+    of_stack: Settings = client.stack.settings
+    return replace(of_stack, clickhouse_database=f"healing_{uuid.uuid4().hex[:8]}")
+
+
+@pytest.fixture
+def server(settings: Settings) -> Iterator[ClickHouse]:
     migrate.apply(settings)
     yield ClickHouse(settings)
     ClickHouse(settings).execute(f"DROP DATABASE {settings.clickhouse_database}")
@@ -51,8 +61,8 @@ def _block(rows: list[Row], *, uncertain: bool, partition: int = 0) -> Block:
     return Block(partition, rows, Plan(rows[0].offset, rows[-1].offset, len(rows)), uncertain=uncertain)
 
 
-def _writer(server: ClickHouse) -> Writer:
-    healer = RollupHealer(server, sleep=lambda _: None)
+def _writer(server: ClickHouse, *, on_difference: Callable[[str], None] = lambda _day: None) -> Writer:
+    healer = RollupHealer(server, on_difference=on_difference, sleep=lambda _: None)
     return Writer(
         server,
         events(),
@@ -106,12 +116,50 @@ def test_a_block_in_doubt_that_is_whole_changes_nothing(server: ClickHouse) -> N
     assert _unequal(server) == []
 
 
-def test_a_difference_of_another_size_is_left_alone(server: ClickHouse) -> None:
-    """What is missing is not this block's: completing it with this block's rows would invent numbers."""
-    writer = _writer(server)
+def _short_by_two_blocks(server: ClickHouse, on_difference: Callable[[str], None]) -> str:
+    """What is missing is not only the block in doubt: completing it with this block's rows would invent numbers."""
+    writer = _writer(server, on_difference=on_difference)
     writer.write(_block(_rows(0, 30), uncertain=False))
+    writer.write(_block(_rows(100, 5), uncertain=False))
     _lose(server, "pages_daily_log")
-    later = _rows(30, 10)
+    later = _rows(200, 10)
     writer.write(_block(later, uncertain=False))
     writer.write(_block(later, uncertain=True))
     assert server.scalar("SELECT sum(views) FROM pages_daily") == 10
+    return str(server.scalar("SELECT toString(max(arrival_day)) FROM events"))
+
+
+def test_a_difference_of_another_size_is_told_and_healed_by_a_rebuild(server: ClickHouse) -> None:
+    told: list[str] = []
+    day = _short_by_two_blocks(server, told.append)
+    assert told == [day]
+    assert heal(server, day, plans=dict)
+    assert _unequal(server) == []
+    assert server.scalar("SELECT count() FROM events") == 45
+    assert not heal(server, day, plans=dict), "nothing differs any more"
+    _lose(server, "utm_daily_log")
+    assert heal(server, day, plans=dict)
+    assert _unequal(server) == []
+    runs = {claim.run: claim.phase for claim in Record(server).runs() if claim.run.startswith("heal-")}
+    assert runs == {f"heal-{day}-1": Phase.PUBLISHED, f"heal-{day}-2": Phase.PUBLISHED}
+
+
+def test_a_sink_heals_days_beside_its_work(server: ClickHouse, settings: Settings) -> None:
+    healer = DayHealer(settings)
+    _short_by_two_blocks(server, healer.request)
+    _wait_until_equal(server)
+
+
+def test_a_day_that_a_killed_sink_was_healing_is_gone_on_with(server: ClickHouse, settings: Settings) -> None:
+    day = _short_by_two_blocks(server, lambda _day: None)
+    Restatement(server, f"heal-{day}-1").begin([day], plans=dict)
+    DayHealer(settings).resume()
+    _wait_until_equal(server)
+
+
+def _wait_until_equal(server: ClickHouse) -> None:
+    deadline = time.monotonic() + 60
+    while _unequal(server):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert server.scalar("SELECT count() FROM events") == 45

@@ -13,6 +13,8 @@ from core.settings import Settings
 from sinks import recount
 from sinks.clickhouse import ClickHouse
 from sinks.generations.cut import cut
+from sinks.generations.record import Claim, Phase, Record
+from sinks.generations.restatement import Restatement
 from sinks.rebuild import rebuild
 from tests.oracle.judge import ROLLUPS
 from tests.sinks.curated import NOON_MS
@@ -154,6 +156,15 @@ def test_a_day_that_a_run_holds_is_not_cut(server: ClickHouse) -> None:
     begin(server, "r1", [DAY])
     with pytest.raises(RefusedError, match="the run r1 holds 2023-11-14"):
         cut(server, DAY, plans=dict)
+
+
+def test_a_cut_that_was_killed_can_be_dropped(server: ClickHouse) -> None:
+    Record(server).claim([Claim(day=DAY, run="cut-1", phase=Phase.STAGING)])
+    with pytest.raises(RefusedError, match="the run cut-1 holds"):
+        cut(server, DAY, plans=dict)
+    Restatement(server, "cut-1").drop()
+    assert server.scalar("SELECT count() FROM events") == 45
+    cut(server, DAY, plans=dict)
 
 
 def test_sessions_are_what_plain_code_makes_of_them(server: ClickHouse) -> None:

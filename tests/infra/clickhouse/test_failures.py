@@ -36,6 +36,20 @@ def test_a_disk_without_room_for_a_view_is_said(front: Front, table: str) -> Non
         front.post(f"DROP TABLE {table}_target")
 
 
+def test_an_error_of_a_view_may_be_ignored(front: Front, table: str) -> None:
+    front.post(f"CREATE TABLE {table}_target (id UInt64) ENGINE = MergeTree ORDER BY id")
+    front.post(f"CREATE MATERIALIZED VIEW {table}_view TO {table}_target AS SELECT throwIf(id = 1) AS id FROM {table}")
+    statement, body = f"INSERT INTO {table} FORMAT TSV", b"1\tx\n"
+    try:
+        assert front.post(body, query=statement).code == 395
+        assert front.post(body, query=statement, materialized_views_ignore_errors=1).status == 200
+        front.post(f"ALTER TABLE {table} MODIFY SETTING {NO_SPACE}")
+        assert front.post(body, query=statement, materialized_views_ignore_errors=1).code == 243, "not of a view"
+    finally:
+        front.post(f"DROP VIEW {table}_view")
+        front.post(f"DROP TABLE {table}_target")
+
+
 def test_a_constraint_is_said(front: Front, table: str) -> None:
     front.post(f"ALTER TABLE {table} ADD CONSTRAINT small CHECK id < 1000")
     reply = rows(front, table, count=1001)
