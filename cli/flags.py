@@ -51,8 +51,8 @@ def set_command(*, name: str, state: str, reason: str, by: str) -> None:
       sluice flags set tracking.ingest.enabled off --reason "moving house"
     """
     from core import control
+    from core.beside import Beside
     from core.clock import SystemClock
-    from core.control import Beside
     from core.flags import PREFIX, Flag, encode
     from core.topics import Topics
     from schemas import audit

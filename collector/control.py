@@ -1,16 +1,21 @@
-"""What a collector process follows and lets be changed: tracking keys, flags, and the API that manages keys."""
+"""What decides over requests in a collector process, for real: keys and flags that are followed, limits, the API."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from functools import partial
 
+from collector.abuse import AbuseLog
+from collector.admin_gate import AdminGate
 from collector.controls import Controls
 from collector.following import Following
 from collector.key_admin import KeyAdmin
 from collector.key_table import KeyTable
 from collector.key_text import Pepper
+from collector.limits import Limits
+from collector.proxies import Proxies
 from core import control, secret_file
 from core.clock import SystemClock
 from core.flags import Flags
@@ -38,18 +43,30 @@ class Control:
             bootstrap_key=settings.bootstrap_key,
             bootstrap_tenant=settings.bootstrap_tenant,
         )
+        self.limits = Limits.shared(settings, pepper=self._pepper)
+        collector = f"{socket.gethostname()}-{settings.collector_worker_id}"
+        self.abuse = AbuseLog(settings, collector=collector, clock=SystemClock())
         self._loaded = asyncio.Event()
 
     def controls(self) -> Controls:
+        proxies = Proxies(self._settings.collector_trusted_proxies)
+        gate = AdminGate(self._token, proxies=proxies, limits=self.limits, abuse=self.abuse)
         admin = KeyAdmin(
             self._settings,
             keys=self.keys,
             pepper=self._pepper,
-            token=self._token,
+            gate=gate,
             store=lambda entries, first: control.put(self._settings, entries, first=first),
             clock=SystemClock(),
         )
-        return Controls(keys=self.keys, flags=self.flags, routes=admin.routes(), trouble=self.trouble)
+        return Controls(
+            keys=self.keys,
+            flags=self.flags,
+            limits=self.limits,
+            abuse=self.abuse,
+            routes=admin.routes(),
+            trouble=self.trouble,
+        )
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -57,6 +74,7 @@ class Control:
             self._settings,
             keys=self.keys,
             flags=self.flags,
+            abuse=self.abuse,
             on_loaded=partial(_set, loop, self._loaded),
         )
         self._following.start()
@@ -71,6 +89,7 @@ class Control:
 
     async def close(self) -> None:
         await asyncio.to_thread(self._following.stop)
+        self.limits.close()
 
 
 def _set(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:

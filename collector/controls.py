@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from starlette.routing import Route
 
+from collector.abuse import AbuseLog
 from collector.keys import Keys
+from collector.limits import Limits
 from core.flags import Flags
 
 
@@ -17,9 +19,13 @@ def _none() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Controls:
-    """`routes` are those that change what decides. `trouble` says why keys cannot be judged now, "" if they can."""
+    """Without `limits` nothing is limited, without `abuse` nothing is told of what was refused.
+
+    `routes` are those that change what decides. `trouble` says why keys cannot be judged now, "" if they can."""
 
     keys: Keys
     flags: Flags = field(default_factory=Flags)
+    limits: Limits | None = None
+    abuse: AbuseLog | None = None
     routes: Sequence[Route] = ()
     trouble: Callable[[], str] = _none

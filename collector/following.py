@@ -13,9 +13,11 @@ from collections.abc import Callable
 
 from confluent_kafka import KafkaException, Producer
 
+from collector.abuse import AbuseLog
 from collector.key_entries import USED
 from collector.key_table import KeyTable
 from core import kafka
+from core.beside import Beside
 from core.clock import Clock, SystemClock
 from core.control import ControlFollower
 from core.errors import SluiceError
@@ -29,7 +31,7 @@ log = get_logger(__name__)
 
 # How soon a stop is noticed; entries are taken as they come.
 _WAIT_S = 0.2
-_REPORT_S = 10.0
+_REPORT_S = 5.0
 # How exact "last used" is. Shorter writes more entries: one a key and interval, from all collectors together.
 USED_EVERY_MS = 5 * 60 * 1000
 _FLUSH_S = 2.0
@@ -44,6 +46,7 @@ class Following:
         *,
         keys: KeyTable,
         flags: Flags,
+        abuse: AbuseLog,
         on_loaded: Callable[[], None],
         clock: Clock | None = None,
     ) -> None:
@@ -51,6 +54,7 @@ class Following:
         self._topic = Topics.named(settings.topic_prefix).control
         self._keys = keys
         self._flags = flags
+        self._abuse = abuse
         self._on_loaded = on_loaded
         self._clock = clock or SystemClock()
         self._stopping = threading.Event()
@@ -97,8 +101,10 @@ class Following:
 
     def _report(self, producer: Producer) -> None:
         """Nothing is promised of these: what Kafka does not take is gone, and told again after the next use."""
-        for key_id, at_ms in self._keys.used_since(self._clock.now_ms() - USED_EVERY_MS).items():
+        used = self._keys.used_since(self._clock.now_ms() - USED_EVERY_MS)
+        marks = [Beside(self._topic, f"{USED}{key_id}".encode(), b"%d" % at_ms) for key_id, at_ms in used.items()]
+        for each in (*marks, *self._abuse.told()):
             try:
-                producer.produce(self._topic, b"%d" % at_ms, f"{USED}{key_id}".encode())
+                producer.produce(each.topic, each.value, each.key)
             except BufferError:
                 return

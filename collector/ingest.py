@@ -31,6 +31,7 @@ from collector.network import cut
 from collector.normal import Arrival
 from collector.privacy import Policy, redaction
 from collector.problems import Headers, MethodError, NotNowError, RequestError, UnauthorizedError
+from collector.proxies import Proxies
 from collector.publisher import Failure, Publisher
 from collector.request_log import RequestLog
 from collector.strict import StrictJudge
@@ -99,8 +100,9 @@ class Collect:
         self._max_body_bytes = settings.collector_max_body_bytes
         self._max_events = settings.collector_max_batch_events
         self._publisher = publisher
-        self._keys = controls.keys
+        self._controls = controls
         self._flags = controls.flags
+        self._proxies = Proxies(settings.collector_trusted_proxies)
         self._random_ids = random_ids
         self._clock = clock
         self._redaction = redaction(settings)
@@ -123,13 +125,14 @@ class Collect:
 
     async def __call__(self, scope: Scope, receive: body.Receive, send: Send) -> None:
         started = self._clock.monotonic()
-        caller = Caller(self._keys)
+        caller = Caller(self._controls)
         head = headers.read(scope["headers"])
         try:
             reply = await self._reply(scope, receive, head, caller)
         except body.ClientGoneError:
             reply = Reply(CLIENT_GONE, [], b"")
         except RequestError as error:
+            error = _in_place_of(error, caller)
             reply = Reply(*problems.render(error), code=error.code)
         except Exception:
             # A bug of ours must not become a dropped connection: clients would retry it for ever.
@@ -154,7 +157,9 @@ class Collect:
         is_pixel = path in pixel.PATHS
         if scope["method"] != ("GET" if is_pixel else "POST"):
             return self._other_method(scope["method"], head, allow="GET, OPTIONS" if is_pixel else "POST, OPTIONS")
-        caller.origin = head.origin
+        caller.origin = head.origin or (headers.referrer_origin(scope["headers"]) if is_pixel else "")
+        peer = scope.get("client")
+        caller.address = self._proxies.client(peer[0], head.forwarded_for) if peer else ""
         if not self._flags[INGEST].enabled:
             error = NotNowError(
                 "the operator has switched ingest off; keep the events",
@@ -171,7 +176,6 @@ class Collect:
             content = inflate(sent, encoding=head.content_encoding, limit=self._max_body_bytes)
         form = forms.read(content, max_events=self._max_events)
         grant = self._judge.request_grant(form, bearer=bearer, caller=caller)
-        peer = scope.get("client")
         arrival = Arrival(
             self._clock.now_ms(),
             traceparent=head.traceparent,
@@ -179,7 +183,7 @@ class Collect:
             historical=form.historical,
             receipt_id=self._random_ids.receipt(),
             user_agent=self._agent(head.user_agent),
-            client_ip=cut(peer[0]) if peer else "",
+            client_ip=cut(caller.address) if caller.address else "",
             dnt=head.dnt,
             gpc=head.gpc,
         )
@@ -239,6 +243,15 @@ class Collect:
                     if fate is Failure.TOO_LARGE
                     else Verdict(verdict.event_id, "retry", index=index)
                 )
+
+
+def _in_place_of(error: RequestError, caller: Caller) -> RequestError:
+    """A client that tries one key after the other is told to wait, and no longer what is wrong with them."""
+    limited = caller.lock_error() if isinstance(error, UnauthorizedError) else None
+    if limited is None:
+        return error
+    limited.close = error.close
+    return limited
 
 
 def _bearer(authorization: str | None, caller: Caller) -> Grant | None:

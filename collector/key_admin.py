@@ -7,7 +7,6 @@ effect. An action is answered when Kafka has it, and holds in this process from 
 from __future__ import annotations
 
 import asyncio
-import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -16,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from collector import body, headers, key_entries, key_text, origins
+from collector import body, key_entries, key_text, origins
+from collector.admin_gate import AdminGate
 from collector.faults import JSON_ERRORS, explain
 from collector.key_entries import KEY, REVOKED, KeyRecord, Kind, Revocation
 from collector.key_table import Key, KeyTable
@@ -24,9 +24,9 @@ from collector.key_text import KeyText, Mode, Pepper
 from collector.key_views import ClientConfig, ConfigLimits, KeyView, Listed, NewKey, Revoking, Rotation, record_of, view
 from collector.moments import epoch_ms
 from collector.network import cut
-from collector.problems import ConflictError, NotFoundError, NotNowError, RequestError, UnauthorizedError
+from collector.problems import ConflictError, NotFoundError, NotNowError, RequestError
+from core.beside import Beside
 from core.clock import Clock
-from core.control import Beside
 from core.errors import UnavailableError
 from core.settings import Settings
 from core.topics import Topics
@@ -45,16 +45,16 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 
 class KeyAdmin:
-    """`token` is compared in constant time; `store` is called in a thread."""
+    """`store` is called in a thread."""
 
     def __init__(
-        self, settings: Settings, *, keys: KeyTable, pepper: Pepper, token: str, store: Store, clock: Clock
+        self, settings: Settings, *, keys: KeyTable, pepper: Pepper, gate: AdminGate, store: Store, clock: Clock
     ) -> None:
         self._settings = settings
         self._audit_topic = Topics.named(settings.topic_prefix).audit
         self._keys = keys
         self._pepper = pepper
-        self._token = token.encode()
+        self._gate = gate
         self._store = store
         self._clock = clock
 
@@ -76,9 +76,7 @@ class KeyAdmin:
                 return Response(status_code=400)  # to nobody
 
         async def judged(request: Request) -> Response:
-            token = headers.bearer(request.headers.get("authorization", "")) or ""
-            if not self._token or not hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._token):
-                raise UnauthorizedError("the admin token is missing or wrong; send `Authorization: Bearer TOKEN`")
+            self._gate.check(request)
             if not self._keys.loaded:
                 raise NotNowError("the tracking keys are not read yet", retry_after_s=1)
             return await answer(request)
@@ -193,14 +191,14 @@ class KeyAdmin:
         detail: dict[str, str],
         entries: Mapping[str, bytes | None],
     ) -> None:
-        network = cut(request.client.host) if request.client else ""
+        address = self._gate.address(request)
         told = Audit(
             at=self._clock.now_ms(),
             action=action,
             actor=by,
             subject=record.id,
             tenant=record.tenant,
-            network=network,
+            network=cut(address) if address else "",
             detail=detail,
         )
         beside = Beside(self._audit_topic, record.id.encode(), audit.encode(told))

@@ -73,7 +73,6 @@ class KeyTable:
         self._pepper = pepper
         self._clock = clock or SystemClock()
         self._keys: dict[str, Key] = {}
-        self._origins: tuple[str, ...] | None = None  # of all keys; None if it is to be made anew
         self._used: dict[str, int] = {}
         self._foreign: set[str] = set()
         # An unset key must not match an empty one.
@@ -108,20 +107,6 @@ class KeyTable:
             return Refusal(reason, key.grant.tenant, key.id)
         self._used[key.id] = now_ms
         return key.grant
-
-    def knows_origin(self, origin: str) -> bool:
-        """Whether a key that was not revoked is for pages of `origin`: a preflight asks, which has no key."""
-        known = self._origins
-        if known is None:
-            known = self._origins = tuple(
-                {
-                    origin
-                    for key in list(self._keys.values())
-                    if key.record and not key.revoked
-                    for origin in key.record.origins
-                }
-            )
-        return origins.allowed(origin, known)
 
     # -- what the topic says
 
@@ -178,7 +163,6 @@ class KeyTable:
 
     def _change(self, key_id: str, **changes: Any) -> None:
         self._keys[key_id] = replace(self._keys.get(key_id) or Key(key_id), **changes)
-        self._origins = None
 
     # -- for whoever manages keys
 

@@ -46,12 +46,13 @@ PROBLEMS: dict[int, tuple[str, ...]] = {
     413: ("too_large", "too_many_events"),
     414: ("uri_too_long",),
     415: ("unsupported_encoding",),
+    429: ("rate_limited",),
     431: ("head_too_large",),
     500: ("internal",),
     503: ("not_stored", "contracts_unavailable", "overloaded", "unavailable", "ingest_disabled"),
 }
-_TO_COLLECT = (400, 401, 403, 405, 408, 413, 414, 415, 431, 500, 503)
-_TO_ADMIN = (400, 401, 404, 409, 503)
+_TO_COLLECT = (400, 401, 403, 405, 408, 413, 414, 415, 429, 431, 500, 503)
+_TO_ADMIN = (400, 401, 404, 409, 429, 503)
 
 
 @cache

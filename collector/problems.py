@@ -13,6 +13,7 @@
     ├── EncodingError         415  a Content-Encoding that is not known, or several
     ├── HeadTooLargeError     431  request line and headers above a limit
     ├── MalformedError        400  not HTTP, or HTTP that two readers may understand differently
+    ├── RateLimitedError      429  too many requests of a client, a key or a tenant
     ├── OverloadedError       503  too many connections, or too much of unfinished bodies
     └── NotNowError           503  the same request may work after `Retry-After`
 
@@ -115,6 +116,22 @@ class HeadTooLargeError(RequestError):
 class MalformedError(RequestError):
     code = "malformed_request"
     close = True
+
+
+class RateLimitedError(RequestError):
+    """Named as in the IETF draft on RateLimit header fields (draft-ietf-httpapi-ratelimit-headers-10)."""
+
+    code = "rate_limited"
+    title = "Too many requests"
+    http_status = 429
+
+    def __init__(self, message: str, *, limit: str, per_minute: int, retry_after_s: int) -> None:
+        super().__init__(f"{message}; {limit}: {per_minute} a minute")
+        self.headers = (
+            (b"retry-after", b"%d" % retry_after_s),
+            (b"ratelimit-policy", b'"%s";q=%d;w=60' % (limit.encode(), per_minute)),
+            (b"ratelimit", b'"%s";r=0;t=%d' % (limit.encode(), retry_after_s)),
+        )
 
 
 class OverloadedError(RequestError):

@@ -9,11 +9,11 @@ Knows keys and bytes. What a value means is its reader's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from core import kafka
+from core.beside import Beside
 from core.errors import UnavailableError
 from core.log import get_logger
 from core.settings import Settings
@@ -78,14 +78,6 @@ class ControlFollower:
         key = (message.key() or b"").decode("utf-8", "replace")
         self.stored_at_ms = message.timestamp()[1]
         self._handler(key, message.value())
-
-
-class Beside(NamedTuple):
-    """A record of another topic that is written together with entries, such as the audit record of a change."""
-
-    topic: str
-    key: bytes
-    value: bytes | None
 
 
 def put(settings: Settings, entries: Mapping[str, bytes | None], *, first: Sequence[Beside] = ()) -> None:

@@ -19,6 +19,10 @@ MetricName = Literal[
     "sluice_collector_publish_seconds",
     "sluice_collector_bootstrap_requests_total",
     "sluice_collector_diverted_events_total",
+    "sluice_collector_limited_requests_total",
+    "sluice_collector_limit_evictions",
+    "sluice_collector_limit_unlocked",
+    "sluice_collector_abuse_total",
     "sluice_streams_events_total",
     "sluice_streams_latency_seconds",
     "sluice_streams_lag_events",
@@ -81,6 +85,10 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "sluice_collector_diverted_events_total", "counter", "Events led through the historic lane: a tenant's flood."
     ),
+    Metric("sluice_collector_limited_requests_total", "counter", "Times a rate limit was used up.", ("limit",)),
+    Metric("sluice_collector_limit_evictions", "gauge", "Clients forgotten by the rate limits for want of room.", ()),
+    Metric("sluice_collector_limit_unlocked", "gauge", "Checks of rate limits without a lock: its holder hung.", ()),
+    Metric("sluice_collector_abuse_total", "counter", "Refused keys and requests above a limit.", ("reason",)),
     Metric("sluice_streams_events_total", "counter", "Raw records given an outcome.", ("outcome",)),
     Metric(
         "sluice_streams_latency_seconds",

@@ -191,6 +191,28 @@ class Settings:
         "", secret=True, help="Tracking key that always works; generated at first start if empty."
     )
     bootstrap_tenant: str = _setting("demo", help="Tenant of the bootstrap key.")
+    limit_client_per_minute: int = _setting(
+        300,
+        help="Requests a minute of one key from one client address, with a burst of as many; 0 turns it off.",
+        minimum=0,
+        maximum=1_000_000_000,
+    )
+    limit_key_per_minute: int = _setting(
+        0, help="Requests a minute of one key from all clients; 0 turns it off.", minimum=0, maximum=1_000_000_000
+    )
+    limit_tenant_per_minute: int = _setting(
+        0, help="Requests a minute of one tenant with all its keys; 0 turns it off.", minimum=0, maximum=1_000_000_000
+    )
+    limit_refused_per_minute: int = _setting(
+        30,
+        help="Keys that do not work a client may try a minute before it gets 429; 0 turns it off.",
+        minimum=0,
+        maximum=1_000_000_000,
+    )
+    collector_trusted_proxies: str = _setting(
+        "",
+        help="Whose X-Forwarded-For counts: how many proxies a request passes, or their networks with commas.",
+    )
     key_pepper: str = _setting(
         "",
         secret=True,

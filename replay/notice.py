@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from core import control
+from core.beside import Beside
 from core.clock import SystemClock
-from core.control import Beside
 from core.lanes import Lanes
 from core.settings import Settings
 from core.topics import Topics

@@ -33,6 +33,7 @@ class Reply:
 class Client:
     app: ASGIApp
     headers: tuple[tuple[str, str], ...] = ()
+    peer: str = ""
 
     def request(
         self,
@@ -81,6 +82,7 @@ class Client:
             "raw_path": path.encode(),
             "root_path": "",
             "scheme": "http",
+            "client": (self.peer, 40_000) if self.peer else None,
             "query_string": query.encode(),
             "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers],
         }

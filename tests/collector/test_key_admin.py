@@ -9,14 +9,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from collector.admin_gate import AdminGate
 from collector.app import create_app
 from collector.controls import Controls
 from collector.key_admin import PATH, KeyAdmin
 from collector.key_table import KeyTable
 from collector.key_text import Pepper
 from collector.memory import MemoryPublisher
+from collector.proxies import Proxies
+from core.beside import Beside
 from core.clock import ManualClock
-from core.control import Beside
 from core.errors import UnavailableError
 from core.flags import Flag, Flags, encode
 from core.settings import Settings
@@ -68,7 +70,14 @@ def anyone(
     topics: Topics,
     flags: Flags,
 ) -> Client:
-    admin = KeyAdmin(settings, keys=table, pepper=Pepper("p"), token=TOKEN, store=topics.store, clock=clock)
+    admin = KeyAdmin(
+        settings,
+        keys=table,
+        pepper=Pepper("p"),
+        gate=AdminGate(TOKEN, proxies=Proxies("")),
+        store=topics.store,
+        clock=clock,
+    )
     controls = Controls(keys=table, flags=flags, routes=admin.routes())
     app = create_app(settings, publisher=publisher, controls=controls, clock=clock)
     return Client(app, (("host", "collector.example"),))
@@ -225,7 +234,14 @@ def test_without_the_token_there_is_nothing(
 
 
 def test_an_unset_token_matches_nothing(settings: Settings, table: KeyTable, clock: ManualClock) -> None:
-    admin = KeyAdmin(settings, keys=table, pepper=Pepper("p"), token="", store=Topics().store, clock=clock)
+    admin = KeyAdmin(
+        settings,
+        keys=table,
+        pepper=Pepper("p"),
+        gate=AdminGate("", proxies=Proxies("")),
+        store=Topics().store,
+        clock=clock,
+    )
     app = create_app(settings, publisher=MemoryPublisher(), controls=Controls(keys=table, routes=admin.routes()))
     assert ask(Client(app, (("authorization", "Bearer "),)), "GET").status == 401
 

@@ -30,7 +30,7 @@ def _every_failpoint(times: int) -> str:
 
 
 def _check(state: Path, *, seed: int, events: int, rate: float, faults: int, times: int) -> str:
-    settings = Settings(state_dir=state, failpoint=_every_failpoint(times))
+    settings = Settings(state_dir=state, failpoint=_every_failpoint(times), limit_client_per_minute=0)
     with running(settings) as stack:
         chaos = Chaos(stack, seed, faults)
         verdict, report = run(stack, workload=Workload(seed, events), chaos=chaos, rate=rate)

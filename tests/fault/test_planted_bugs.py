@@ -35,7 +35,7 @@ def _judge(stack: RunningStack, **options: object) -> Verdict:
 
 def test_an_acknowledgement_before_kafkas_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _plant(monkeypatch, "acknowledges_early")
-    with running(Settings(state_dir=tmp_path / "state")) as stack:
+    with running(Settings(state_dir=tmp_path / "state", limit_client_per_minute=0)) as stack:
 
         def meanwhile() -> None:
             for _ in range(3):
@@ -53,7 +53,9 @@ def test_an_acknowledgement_before_kafkas_is_caught(tmp_path: Path, monkeypatch:
 
 def test_offsets_committed_before_the_insert_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _plant(monkeypatch, "commits_before_insert")
-    with running(Settings(state_dir=tmp_path / "state", failpoint="sink.after_plan:kill@3*2")) as stack:
+    with running(
+        Settings(state_dir=tmp_path / "state", limit_client_per_minute=0, failpoint="sink.after_plan:kill@3*2")
+    ) as stack:
         verdict = _judge(stack)
     assert verdict.lost
     assert not verdict.doubled
@@ -61,7 +63,7 @@ def test_offsets_committed_before_the_insert_are_caught(tmp_path: Path, monkeypa
 
 def test_dedupe_ids_of_an_aborted_transaction_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _plant(monkeypatch, "keeps_aborted_ids")
-    with running(Settings(state_dir=tmp_path / "state")) as stack:
+    with running(Settings(state_dir=tmp_path / "state", limit_client_per_minute=0)) as stack:
         verdict = _judge(stack)
     assert verdict.lost
     assert not verdict.doubled
@@ -70,7 +72,7 @@ def test_dedupe_ids_of_an_aborted_transaction_are_caught(tmp_path: Path, monkeyp
 def test_aborted_transactions_alone_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fault that the last bug needs to show is survived without the bug."""
     _plant(monkeypatch, "aborts_now_and_then")
-    with running(Settings(state_dir=tmp_path / "state")) as stack:
+    with running(Settings(state_dir=tmp_path / "state", limit_client_per_minute=0)) as stack:
         verdict = _judge(stack)
         log = (stack.settings.state_dir / "logs" / "streams.log").read_text()
     assert verdict.holds, verdict.problems()

@@ -52,6 +52,7 @@ class Client:
 
 @pytest.fixture(scope="session")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    settings = Settings(state_dir=Path(tmp_path_factory.mktemp("stack")) / "state")
+    # All tests are one client, with one key.
+    settings = Settings(state_dir=Path(tmp_path_factory.mktemp("stack")) / "state", limit_client_per_minute=0)
     with running(settings) as stack:
         yield Client(stack)

@@ -22,7 +22,7 @@ from cli.main import cli
 from collector.control import TOKEN_FILE
 from core import control, kafka
 from core.topics import Topics
-from schemas import audit
+from schemas import abuse, audit
 
 pytestmark = pytest.mark.stack
 
@@ -93,13 +93,17 @@ def until(condition: Callable[[], bool], *, within_s: float = 20.0) -> float:
     return time.monotonic() - started
 
 
-def audits(client: Any, subject: str) -> list[audit.Audit]:
+def records(client: Any, topic: str, decode: Callable[[bytes], Any]) -> list[Any]:
     settings = client.stack.settings
-    reader = Consumer(kafka.reader(settings, name="audits"))
-    reader.assign([TopicPartition(Topics.named(settings.topic_prefix).audit, 0, 0)])
-    found = [audit.decode(message.value()) for message in kafka.read_to_end(reader, partitions=1)]
+    reader = Consumer(kafka.reader(settings, name="told"))
+    reader.assign([TopicPartition(getattr(Topics.named(settings.topic_prefix), topic), 0, 0)])
+    found = [decode(message.value()) for message in kafka.read_to_end(reader, partitions=1)]
     reader.close()
-    return [each for each in found if each.subject == subject]
+    return found
+
+
+def audits(client: Any, subject: str) -> list[audit.Audit]:
+    return [each for each in records(client, "audit", audit.decode) if each.subject == subject]
 
 
 def test_a_key_lives_and_ends_in_every_collector(client: Any, collectors: list[Collector]) -> None:
@@ -155,6 +159,23 @@ def test_the_command_shows_keys(client: Any) -> None:
 def test_secrets_are_the_owners_alone(client: Any) -> None:
     path = client.stack.settings.state_dir / TOKEN_FILE
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_what_is_too_much_is_refused_and_told(client: Any, collectors: list[Collector]) -> None:
+    made = sluice(client, "keys", "create", "--tenant", "shop", "--requests-per-minute", "3", "--json")
+    until(lambda: collectors[1].send(made["key"]) == 200, within_s=_PROMISED_S)
+    assert [collectors[1].send(made["key"]) for _ in range(4)][-1] == 429
+    assert collectors[0].send(made["key"]) == 429  # one table for all processes of a host
+    assert collectors[1].send(made["key"][:-1] + "!") == 401
+
+    def told() -> dict[tuple[str, str], int]:
+        found: dict[tuple[str, str], int] = {}
+        for each in records(client, "abuse", abuse.decode):
+            found[each.reason, each.key_id] = found.get((each.reason, each.key_id), 0) + each.requests
+        return found
+
+    until(lambda: ("limit_client", made["id"]) in told() and ("unknown_key", "") in told())
+    assert told()["limit_client", made["id"]] >= 2
 
 
 def test_ingest_is_switched_off_and_on_live(client: Any, collectors: list[Collector]) -> None:

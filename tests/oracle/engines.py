@@ -46,6 +46,7 @@ def proxied_engines(folder: Path) -> Iterator[ProxiedEngines]:
             kafka_bootstrap=f"127.0.0.1:{to_kafka.port}",
             clickhouse_url=f"http://127.0.0.1:{to_clickhouse.port}",
             clickhouse_password=password,
+            limit_client_per_minute=0,  # the load is one client's
         )
         yield ProxiedEngines(settings, to_kafka, to_clickhouse, supervisor)
 
