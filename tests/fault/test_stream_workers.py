@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +72,29 @@ def test_a_batch_that_never_arrives_is_consumed_again(kafka: Settings) -> None:
         result = run(fleet, RawWorkload(1, 5_000), workers=1, rate=1_000, patience_s=30.0)
     _holds(result)
     assert result.seen["streams.batch_missing"]
+
+
+def test_an_unexpected_exception_ends_the_worker_and_loses_nothing(kafka: Settings) -> None:
+    settings = replace(prefixed(kafka, "fails"), streams_batch_events=500)
+    with Fleet(settings, plant=str(_PLANTED / "fails_once")) as fleet:
+        result = run(fleet, RawWorkload(1, 5_000), workers=1, rate=1_000, patience_s=60.0)
+        ends = [text for _, text in fleet.log if "exit" in text or "code" in text]
+    _holds(result)
+    assert [fault.kind for fault in fleet.faults] == ["end by itself"]
+    assert result.seen["streams.batch_failed"] == 1
+    assert any("70" in text for text in ends), fleet.log
+
+
+def test_fausts_own_command_runs_a_worker(kafka: Settings) -> None:
+    settings = prefixed(kafka, "faust")
+    faust = str(Path(sys.executable).with_name("faust"))
+    argv = (faust, "-A", "streams.app", "worker", "-l", "info", "--without-web")
+    with Fleet(settings, argv=argv) as fleet:
+        result = run(fleet, RawWorkload(1, 2_000), workers=1, rate=2_000, patience_s=60.0)
+        (worker,) = fleet.workers
+        worker.child.stop()
+    _holds(result)
+    assert worker.child.poll() == 0
 
 
 @pytest.mark.parametrize(

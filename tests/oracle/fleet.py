@@ -63,6 +63,7 @@ class Fleet:
     settings: Settings
     seed: int = 0
     plant: str = ""
+    argv: tuple[str, ...] = (sys.executable, "-m", "cli", "streams")
     failpoints: tuple[str, ...] = ("",)
     stop_s: tuple[float, float] = (0.5, 9.0)
     workers: list[Worker] = field(default_factory=list)
@@ -181,7 +182,7 @@ class Fleet:
         env = {variable: os.environ[variable] for variable in _INHERITED if variable in os.environ}
         return ChildSpec(
             name=f"streams-{name}",
-            argv=(sys.executable, "-m", "cli", "streams"),
+            argv=self.argv,
             env=env | settings.to_env() | {"PYTHONPATH": os.pathsep.join(filter(None, (self.plant, str(_ROOT))))},
             log_path=settings.state_dir / "logs" / f"streams-{name}.log",
             stop_grace_s=_STOP_GRACE_S,

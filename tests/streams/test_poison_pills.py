@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.ids import dedupe_id
 from schemas import framing
 from schemas.codegen.encoder import varint
 from schemas.contracts import bundled_contracts
@@ -19,6 +20,7 @@ from tests.streams.raw_events import raw_value, record, tracked, wrapped
 
 CONTRACTS = bundled_contracts()
 GOOD = raw_value(event_id="good")
+MEGABYTE = b"x" * 1_000_000
 ENVELOPE_ID = bundled().get("raw_envelope", 1).id
 
 
@@ -44,6 +46,8 @@ def pass_through(value: bytes | None) -> PartitionResult:
         assert decode_dead_letter(encode_dead_letter(letter)) == letter
     return result
 
+
+NEWER_ENVELOPE = framing.prefix(bundled().get("raw_envelope", 2).id + 90) + GOOD[5:]
 
 DEAD: dict[str, tuple[bytes | None, str]] = {
     "no value": (None, "bad_envelope"),
@@ -85,6 +89,18 @@ DEAD: dict[str, tuple[bytes | None, str]] = {
     "2^63 bytes": (payload(b'{"bytes":9223372036854775808}'), "out_of_bounds"),
     "2^64 bytes": (payload(b'{"bytes":18446744073709551616}'), "out_of_bounds"),
     "properties are text": (payload(b'"{}"'), "wrong_type"),
+    "1 MB of a property": (payload(b'{"title":"%s"}' % MEGABYTE), "too_large"),
+    "1 MB of an undeclared property": (payload(b'{"x":"%s"}' % MEGABYTE), "too_large"),
+    "1 MB of context": (payload(context=b'{"x":"%s"}' % MEGABYTE), "too_large"),
+    "1 MB of an address": (raw_value(event_id="pill", url=f"https://example.org/{MEGABYTE.decode()}"), "out_of_bounds"),
+    "1 MB of an id": (payload(event_id=b'"%s"' % MEGABYTE), "out_of_bounds"),
+    "before the year 1": (raw_value(event_id="pill", occurred_at=-(10**15)), "out_of_bounds"),
+    "a nanosecond clock": (raw_value(event_id="pill", occurred_at=1_700_000_000 * 10**9), "out_of_bounds"),
+    "beyond 64 bits": (raw_value(event_id="pill", occurred_at=10**30), "out_of_bounds"),
+    "time as text": (raw_value(event_id="pill", occurred_at="yesterday"), "wrong_type"),
+    "a type of a newer producer": (raw_value(event_id="pill", event_type="hologram"), "not_allowed"),
+    "an envelope of a newer producer": (NEWER_ENVELOPE, "bad_envelope"),
+    "empty values": (raw_value(event_id="", visitor_id="", session_id="", url="", consent_state=""), "out_of_bounds"),
     "last of two keys is wrong": (payload(b'{"status":200,"status":"x"}'), "wrong_type"),
 }
 
@@ -101,6 +117,10 @@ ALIVE = {
     "the same key twice": payload(b'{"title":"a","title":"b","x":1,"x":2}'),
     "escaped NUL": payload(b'{"title":"a\\u0000b"}'),
     "a pair of surrogates": payload(b'{"title":"\\ud83d\\ude00"}'),
+    "a field of a newer producer": raw_value(event_id="pill", from_the_future={"a": 1}),
+    "the day clocks began": raw_value(event_id="pill", occurred_at=0),
+    "no values that may be left out": raw_value(event_id="pill", session_id="", url="", properties={}),
+    "1 MB of a user agent": raw_value(event_id="pill", envelope={"user_agent": MEGABYTE.decode()}),
     "blanks": payload(b' { "a" : 1 } '),
 }
 
@@ -109,6 +129,17 @@ ALIVE = {
 def test_what_looks_odd_but_keeps_the_contract_flows(value: bytes) -> None:
     result = pass_through(value)
     assert len(result.curated) == 2
+
+
+def test_the_tenant_is_the_envelopes_whatever_else_names_one() -> None:
+    """Collectors write it there from the tracking key. Keys of records only choose partitions."""
+    value = raw_value(event_id="pill", tenant="evil", envelope={"tenant": "acme"})
+    window = DedupeWindow(max_age_ms=1, max_ids=1)
+    result = process(0, [record(0, value, key=b"evil|v-1")], window=window, contracts=CONTRACTS)
+    ((_, curated, _),) = result.curated
+    assert curated.count(b"acme") == 1
+    assert b"evil" not in curated
+    assert result.new_ids == [dedupe_id("acme", "pill")]
 
 
 @given(st.binary(max_size=200))
