@@ -19,7 +19,7 @@ import msgspec
 from core.errors import ConfigError, InputError, SluiceError, StateError
 from schemas import framing
 from schemas.codegen.varints import for_bytes, varint
-from schemas.framing import FramingError
+from schemas.framing import ID_PREFIX_BYTES, FramingError
 from schemas.registry import Schema, bundled
 from sinks.row import Row
 
@@ -82,6 +82,12 @@ class Container:
                     + low[r.offset & 8191]
                     + high[r.offset >> 13]
                     for r in block
+                ]
+            if (frame := _usual_frame(block)) is not None:
+                behind = after[frame]
+                return [
+                    value[ID_PREFIX_BYTES:] + behind + low[offset & 8191] + high[offset >> 13]  # type: ignore[index]
+                    for offset, _, value, _ in block
                 ]
             return [_rest(r) + after[_frame(r)] + low[r.offset & 8191] + high[r.offset >> 13] for r in block]
 
@@ -153,6 +159,13 @@ def _header(source: dict[str, Any]) -> bytes:
     entries = ((b"avro.schema", msgspec.json.encode(source)), (b"avro.codec", b"null"))
     body = b"".join(varint(len(k)) + k + varint(len(v)) + v for k, v in entries)
     return b"Obj\x01" + varint(len(entries)) + body + varint(0) + _SYNC
+
+
+def _usual_frame(rows: Sequence[Row]) -> bytes | None:
+    """What stands before the Avro body of all `rows`, where that is one schema id."""
+    frames = {(row.value or b"")[:ID_PREFIX_BYTES] for row in rows}
+    frame = frames.pop()
+    return frame if not frames and frame[:1] == b"\0" else None
 
 
 def _frame(row: Row) -> bytes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, takewhile
 
 from core.errors import InvariantError
 from sinks.plan import Plan
@@ -29,7 +30,7 @@ class PartitionBuffer:
     number: int
     next_offset: int
     pending: Plan | None = None
-    waiting: deque[Row] = field(default_factory=deque)
+    waiting: list[Row] = field(default_factory=list)
     waiting_bytes: int = 0
     waiting_since: float = 0.0
     block: Block | None = None
@@ -37,11 +38,12 @@ class PartitionBuffer:
     at_most: int | None = None  # rows in a block, while rows that are refused are looked for
     committed: bool = True  # whether `next_offset` is what the group has committed
 
-    def add(self, row: Row, *, now: float) -> None:
+    def extend(self, rows: Sequence[Row], *, now: float) -> None:
+        """Add rows that follow those that wait, in offset order."""
         if not self.waiting:
             self.waiting_since = now
-        self.waiting.append(row)
-        self.waiting_bytes += row.size
+        self.waiting += rows
+        self.waiting_bytes += _size(rows)
 
     def full(self, *, max_rows: int) -> bool:
         """Whether no more rows should come. Never before a pending plan has all of its own."""
@@ -60,18 +62,19 @@ class PartitionBuffer:
         """Remove the next block's rows: the pending plan's, or as many of one arrival day as fit."""
         if self.pending is not None:
             return self._take_planned(self.pending)
-        rows: list[Row] = []
-        size = 0
-        day = self.waiting[0].arrival_ms // _DAY_MS
-        while self.waiting and len(rows) < max_rows and self.waiting[0].arrival_ms // _DAY_MS == day:
-            size += self.waiting[0].size
-            if rows and size > MAX_BLOCK_BYTES:
-                break
-            rows.append(self.waiting.popleft())
+        rows = self.waiting[:max_rows]
+        day = rows[0].arrival_ms // _DAY_MS
+        if {row.arrival_ms // _DAY_MS for row in rows} != {day}:
+            rows = list(takewhile(lambda row: row.arrival_ms // _DAY_MS == day, rows))
+        if _size(rows) > MAX_BLOCK_BYTES:
+            fits = sum(1 for size in accumulate(map(_size_of_one, rows)) if size <= MAX_BLOCK_BYTES)
+            rows = rows[: max(1, fits)]
+        del self.waiting[: len(rows)]
         return rows
 
     def _take_planned(self, plan: Plan) -> list[Row]:
-        rows = [self.waiting.popleft() for _ in range(plan.rows)]
+        rows = self.waiting[: plan.rows]
+        del self.waiting[: plan.rows]
         if rows[0].offset != plan.first or rows[-1].offset != plan.last:
             raise InvariantError(
                 f"partition {self.number}: the plan {plan} names other records than Kafka has: "
@@ -83,15 +86,15 @@ class PartitionBuffer:
         """The next block, its plan not committed yet unless it was pending."""
         resumed = self.pending
         rows = self.take(max_rows=max_rows if self.at_most is None else min(max_rows, self.at_most))
-        self.waiting_bytes -= sum(row.size for row in rows)
+        self.waiting_bytes -= _size(rows)
         plan = resumed or Plan(rows[0].offset, rows[-1].offset, len(rows))
         self.pending = None
         return Block(self.number, rows, plan, uncertain=resumed is not None)
 
     def give_back(self, block: Block) -> None:
         """Put the rows of a block that was never sent back in front."""
-        self.waiting.extendleft(reversed(block.rows))
-        self.waiting_bytes += sum(row.size for row in block.rows)
+        self.waiting[:0] = block.rows
+        self.waiting_bytes += _size(block.rows)
         self.pending = block.plan if block.uncertain else None
 
     def narrow(self, block: Block) -> None:
@@ -104,3 +107,12 @@ class PartitionBuffer:
         """A block went through: the next may be twice as large."""
         if self.at_most is not None:
             self.at_most = self.at_most * 2 if self.at_most * 2 < max_rows else None
+
+
+def _size(rows: Sequence[Row]) -> int:
+    """Bytes that they take, about."""
+    return sum([len(row.value) for row in rows if row.value])
+
+
+def _size_of_one(row: Row) -> int:
+    return len(row.value or b"")

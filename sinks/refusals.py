@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from core import kafka
 from core.errors import InputError, UnavailableError
 from core.failpoints import hit
+from core.lanes import Lanes
 from core.log import get_logger
 from core.metrics import counter
 from core.settings import Settings
@@ -106,15 +107,18 @@ class Refusals:
         )
         return out.getvalue()
 
-    def _raw(self, partition: int, offset: int) -> bytes:
-        """Value of the raw record; empty if Kafka does not keep it any more.
+    def _raw(self, number: int, offset: int) -> bytes:
+        """Value of the raw record (`number` is that of its partition among both lanes); empty if it is deleted.
 
         Raises:
             UnavailableError: Kafka does not answer.
         """
+        lanes = Lanes.of(self._settings)
+        if number not in lanes.numbers:
+            return b""
         reader = Consumer(kafka.reader(self._settings, name="refusals"))
         try:
-            reader.assign([TopicPartition(self._topics.raw, partition, offset)])
+            reader.assign([TopicPartition(lanes.topic(number), lanes.home(number), offset)])
             for _ in range(int(_FETCH_TIMEOUT_S)):
                 message = reader.poll(1.0)
                 if message is None:
@@ -126,7 +130,7 @@ class Refusals:
                     return b""
         finally:
             reader.close()
-        raise UnavailableError(f"raw partition {partition}, offset {offset} could not be read")
+        raise UnavailableError(f"offset {offset} of raw partition {number} could not be read")
 
 
 def _event(value: bytes) -> dict[str, Any]:

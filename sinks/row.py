@@ -12,8 +12,3 @@ class Row(NamedTuple):
     arrival_ms: int
     value: bytes | None
     key: bytes | None = None
-
-    @property
-    def size(self) -> int:
-        """Bytes that it takes, about."""
-        return len(self.value or b"") + len(self.key or b"")
