@@ -1,4 +1,4 @@
-"""`sluice topics` and `sluice migrate`: bring Kafka and ClickHouse to what is declared. Safe to run again."""
+"""`sluice topics`: bring Kafka to what is declared. Safe to run again."""
 
 from __future__ import annotations
 
@@ -20,16 +20,3 @@ def topics() -> None:
         click.echo(change)
     if not changes:
         click.echo("nothing to do: the topics are as declared")
-
-
-@click.command()
-def migrate() -> None:
-    """Apply the migrations that the database at SLUICE_CLICKHOUSE_URL does not have yet."""
-    from cli.endpoints import effective_settings
-    from sinks import migrate as migrations
-
-    applied = migrations.apply(effective_settings(Settings.from_env(os.environ)))
-    for each in applied:
-        click.echo(f"applied {each}")
-    if not applied:
-        click.echo("nothing to do: the database is up to date")

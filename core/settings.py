@@ -138,6 +138,9 @@ class Settings:
     clickhouse_user: str = _setting("default", help="User at ClickHouse.")
     clickhouse_password: str = _setting("", secret=True, help="Password at ClickHouse; generated for the embedded one.")
     clickhouse_database: str = _setting("sluice", help="Database of all tables and views.")
+    clickhouse_cluster: str = _setting(
+        "", help="Cluster that tables are made on, replicated; empty makes plain tables on one server."
+    )
     clickhouse_ca_file: str = _setting("", help="PEM file of the authorities that may sign ClickHouse's certificate.")
     clickhouse_verify_tls: bool = _setting(True, help="Check ClickHouse's certificate. Turn off in tests only.")  # noqa: FBT003
 

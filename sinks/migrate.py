@@ -8,6 +8,7 @@ were applied never change; a checksum that differs stops the release that would 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from core.log import get_logger
 from core.settings import Settings
 from schemas.registry import registry_at
 from sinks import views
-from sinks.clickhouse import ClickHouse
+from sinks.clickhouse import ClickHouse, ServerError
+from sinks.cluster import render
 from sinks.views import EventViews
 
 log = get_logger(__name__)
@@ -70,33 +72,78 @@ def apply(settings: Settings) -> list[Migration | EventViews]:
 
     Raises:
         ConfigError: the contracts cannot be read, or two events would have views of one name.
-        StateError: an applied migration's text has changed, or the database is of a later release.
+        StateError: an applied migration's text has changed, the database is of a later release, or it lacks what a
+            migration builds on.
     """
     registry = registry_at(settings.schemas_dir)
-    ClickHouse(settings, database="").execute(f"CREATE DATABASE IF NOT EXISTS `{settings.clickhouse_database}`")
+    pending = apply_numbered(settings, load())
+    return [*pending, *views.apply(ClickHouse(settings), registry, cluster=settings.clickhouse_cluster)]
+
+
+def apply_numbered(settings: Settings, migrations: Sequence[Migration]) -> list[Migration]:
+    """Apply those of `migrations` that the database does not have; returns them.
+
+    Raises:
+        StateError: as above.
+    """
+    cluster = settings.clickhouse_cluster
+    database = f"CREATE DATABASE IF NOT EXISTS `{settings.clickhouse_database}`"
+    ClickHouse(settings, database="").execute(render(database, cluster))
     server = ClickHouse(settings)
-    server.execute(_LEDGER)
-    applied = dict(server.rows("SELECT number, checksum FROM migrations"))
-    migrations = load()
-    _check(applied, migrations)
-    pending = [m for m in migrations if m.number not in applied]
+    server.execute(render(_LEDGER.strip(), cluster))
+    pending = _pending(applied(server), migrations)
     for migration in pending:
-        for statement in migration.statements:
-            server.execute(statement)
-        server.execute(
-            "INSERT INTO migrations (number, name, checksum) "
-            "VALUES ({number:UInt32}, {name:String}, {checksum:String})",
-            number=migration.number,
-            name=migration.name,
-            checksum=migration.checksum,
-        )
-        log.info("migrate.applied", number=migration.number, name=migration.name)
-    return [*pending, *views.apply(server, registry)]
+        _apply(server, migration, cluster)
+    return pending
 
 
-def _check(applied: dict[int, str], migrations: list[Migration]) -> None:
+def plan(settings: Settings) -> list[Migration]:
+    """What `apply` would apply of the numbered files. Changes nothing.
+
+    Raises:
+        StateError: as `apply`.
+    """
+    return _pending(applied(ClickHouse(settings)), load())
+
+
+def applied(server: ClickHouse) -> dict[int, str]:
+    """Checksum of each migration that the database has, by number; none if there is no database yet."""
+    try:
+        return dict(server.rows("SELECT number, checksum FROM migrations"))
+    except ServerError as error:
+        if error.about == "tables":
+            return {}
+        raise
+
+
+def _pending(done: dict[int, str], migrations: Sequence[Migration]) -> list[Migration]:
+    _check(done, migrations)
+    return [m for m in migrations if m.number not in done]
+
+
+def _apply(server: ClickHouse, migration: Migration, cluster: str) -> None:
+    for statement in migration.statements:
+        try:
+            server.execute(render(statement, cluster))
+        except ServerError as error:
+            if error.about != "tables":
+                raise
+            raise StateError(
+                f"migration {migration} cannot be applied: the database lacks what it builds on. {error.message}",
+                hint="`sluice migrate status` names what is missing and the statements that put it right.",
+            ) from error
+    server.execute(
+        "INSERT INTO migrations (number, name, checksum) VALUES ({number:UInt32}, {name:String}, {checksum:String})",
+        number=migration.number,
+        name=migration.name,
+        checksum=migration.checksum,
+    )
+    log.info("migrate.applied", number=migration.number, name=migration.name)
+
+
+def _check(done: dict[int, str], migrations: Sequence[Migration]) -> None:
     known = {m.number: m for m in migrations}
-    for number, checksum in sorted(applied.items()):
+    for number, checksum in sorted(done.items()):
         migration = known.get(number)
         if migration is None:
             raise StateError(

@@ -15,6 +15,7 @@ from core.log import get_logger
 from schemas.codegen.views import COMPILER, View, views
 from schemas.registry import Registry
 from sinks.clickhouse import ClickHouse
+from sinks.cluster import render
 
 log = get_logger(__name__)
 
@@ -68,7 +69,7 @@ def load(registry: Registry) -> list[EventViews]:
     return found
 
 
-def apply(server: ClickHouse, registry: Registry) -> list[EventViews]:
+def apply(server: ClickHouse, registry: Registry, *, cluster: str = "") -> list[EventViews]:
     """Make the views that are missing or made otherwise; returns those of the events it touched. Idempotent."""
     recorded = {subject: (tuple(edition), checksum) for subject, edition, checksum in server.rows(_RECORDED)}
     present = {
@@ -77,11 +78,11 @@ def apply(server: ClickHouse, registry: Registry) -> list[EventViews]:
             "SELECT name FROM system.tables WHERE database = currentDatabase() AND name LIKE 'v%'"
         )
     }
-    return [each for each in load(registry) if _apply(server, each, recorded.get(each.subject), present)]
+    return [each for each in load(registry) if _apply(server, each, recorded.get(each.subject), present, cluster)]
 
 
 def _apply(
-    server: ClickHouse, event: EventViews, recorded: tuple[tuple[int, ...], str] | None, present: set[str]
+    server: ClickHouse, event: EventViews, recorded: tuple[tuple[int, ...], str] | None, present: set[str], cluster: str
 ) -> bool:
     if recorded is not None and recorded[0] > event.edition:
         log.info("views.left_to_later_release", subject=event.subject, version=event.version, recorded=recorded[0][0])
@@ -89,7 +90,7 @@ def _apply(
     if recorded == (event.edition, event.checksum) and present.issuperset(event.names):
         return False
     for view in event.views:
-        server.execute(view.statement)
+        server.execute(render(view.statement, cluster))
     server.execute(
         "INSERT INTO view_migrations (subject, version, compiler, checksum) "
         "VALUES ({subject:String}, {version:UInt32}, {compiler:UInt32}, {checksum:String})",

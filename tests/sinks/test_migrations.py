@@ -46,7 +46,7 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
     found = Ledger()
     monkeypatch.setattr(migrate, "ClickHouse", found.connect)
     # The views made from contracts are tested on a real engine.
-    monkeypatch.setattr("sinks.views.apply", lambda _server, _registry: [])
+    monkeypatch.setattr("sinks.views.apply", lambda _server, _registry, **_cluster: [])
     return found
 
 
