@@ -34,7 +34,7 @@ from sinks.rollups import RollupHealer
 from sinks.row import Row
 from sinks.source import identify, stored_up_to
 from sinks.tables import Table, filled
-from sinks.writer import Block, RowsRefusedError, Writer
+from sinks.writer import Block, RowsRefusedError, Writer, can_insert_alone
 
 log = get_logger(__name__)
 
@@ -112,6 +112,7 @@ class SinkWorker:
             source,
             commit_plan=partial(self._commit_plan, topic),
             heal_rollups=lambda bounds, token: healer.heal(bounds, token=token),
+            table_alone=not table.has_views or can_insert_alone(self._server),
         )
         return Feed(topic, table, writer)
 

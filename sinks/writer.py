@@ -49,9 +49,12 @@ INSERT_SETTINGS = {
     "min_insert_block_size_rows": "1048449",
     "min_insert_block_size_bytes": "268402944",
 }
-# Into the table alone. There is no setting that leaves views out; but a view that may not read a byte fails, and this
-# failure is ignored. Where a server does not fail it, the view takes the block now: harmless but for a second attempt.
-_WITHOUT_VIEWS = {"materialized_views_ignore_errors": "1", "max_bytes_to_read": "1"}
+# Into the table alone. No setting leaves views out. But a view that may not read a byte fails, and where the table is
+# told to commit its part before its views begin, that is too late to undo it: an error that means success, for a count
+# to confirm.
+_ORDER = "wait_for_part_commit_in_dependent_materialized_views"
+_TABLE_ALONE = {"materialized_views_ignore_errors": "1", "max_bytes_to_read": "1", _ORDER: "1"}
+_VIEWS_READ_NOTHING = 307  # TOO_MANY_BYTES
 # More attempts than this are no accident of a crash but a server that loses what it acknowledges.
 _MAX_ATTEMPTS = 5
 
@@ -83,7 +86,7 @@ class Block:
 
 class Writer:
     """Writes blocks of one source into `table`. `commit_plan(partition, plan)` must return only when the plan is
-    committed. `heal_rollups` is called for tables that views hang on.
+    committed. `heal_rollups` is called for tables that views hang on. `table_alone` is `can_insert_alone`'s answer.
     """
 
     def __init__(
@@ -94,12 +97,14 @@ class Writer:
         *,
         commit_plan: Callable[[int, Plan], None],
         heal_rollups: Callable[[Bounds, str], object],
+        table_alone: bool = True,
     ) -> None:
         self._server = server
         self._table = table
         self._source = source
         self._commit_plan = commit_plan
         self._heal_rollups = heal_rollups
+        self._alone = _TABLE_ALONE if table.has_views and table_alone else {}
 
     def write(self, block: Block) -> None:
         """Store `block`. Call again with the same block after UnavailableError: it continues where it was.
@@ -115,10 +120,9 @@ class Writer:
             self._insert(block, block.rows)
             hit("sink.after_insert")
             return
-        without_views = _WITHOUT_VIEWS if self._table.has_views else {}
         repeated = self._to_repeat(block)
         if repeated:
-            self._insert(block, repeated, **without_views)
+            self._insert(block, repeated, **self._alone)
             hit("sink.after_insert")
         while missing := self._missing(block):
             if block.plan.attempt >= _MAX_ATTEMPTS:
@@ -130,11 +134,12 @@ class Writer:
             log.warning("sink.rows_missing", partition=block.partition, plan=str(block.plan), missing=len(missing))
             self._commit_plan(block.partition, plan)
             block.plan = plan
-            self._insert(block, missing, **without_views)
-        if self._table.has_views:
+            self._insert(block, missing, **self._alone)
+        if self._alone:
             first = self._source.token(block.partition, block.plan.first_attempt(), self._table.name)
             self._send(block, block.rows, first)
             self._missing(block)  # raises, if a token that was found dead had been forgotten
+        if self._table.has_views:
             self._heal_rollups(self._bounds(block), self._token(block))
         hit("sink.after_verify")
 
@@ -175,6 +180,8 @@ class Writer:
         except UnreadableError as error:
             raise self._refused(block, error.message) from error
         except ServerError as error:
+            if settings and error.number == _VIEWS_READ_NOTHING:
+                return
             if error.about == "rows":
                 raise self._refused(block, without_values(error.message)) from error
             raise self._error(error) from error
@@ -238,3 +245,10 @@ _MAX_REASON = 300
 def without_values(message: str) -> str:
     """The first line of a server's error, without what stands in quotes there: that is of the rows."""
     return _VALUE.sub("…", message.partition("\n")[0])[:_MAX_REASON]
+
+
+def can_insert_alone(server: ClickHouse) -> bool:
+    """Whether the server can store rows in a table and not in its views. One that cannot (before 26.x) counts a block
+    twice in rollups if it was killed between logging a token and renaming the part.
+    """
+    return bool(server.scalar("SELECT count() FROM system.settings WHERE name = {name:String}", name=_ORDER))

@@ -53,11 +53,11 @@ class FakeClickHouse:
         offsets = [record["kafka_offset"] for record in fastavro.reader(io.BytesIO(body)) if isinstance(record, dict)]
         self.inserts.append((token, offsets))
         self.to_views = "max_bytes_to_read" not in settings
-        if any(offset in self.refuses for offset in offsets):
-            raise ServerError("Code: 117. Incorrect data: 'secret'\nof a row", number=117)
+        self._look_at(offsets)
         match self.fates.pop(0) if self.fates else "ok":
             case "ok":
                 self._store(token, offsets)
+                self._views_fail()
             case "refused connection":
                 raise UnavailableError("refused")
             case "lost request":
@@ -78,6 +78,15 @@ class FakeClickHouse:
                 self._store(token, offsets)
             case fate:
                 raise ServerError(f"Code: {fate}. Something", number=int(fate))
+
+    def _look_at(self, offsets: list[int]) -> None:
+        if any(offset in self.refuses for offset in offsets):
+            raise ServerError("Code: 117. Incorrect data: 'secret'\nof a row", number=117)
+
+    def _views_fail(self) -> None:
+        """Where they were told to read nothing: the table has the rows by then."""
+        if not self.to_views:
+            raise ServerError("Code: 307. Limit for rows or bytes to read exceeded", number=307)
 
     def _store(self, token: str, offsets: list[int]) -> None:
         if token not in self.tokens:
