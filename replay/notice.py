@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from core import control
 from core.beside import Beside
 from core.clock import SystemClock
+from core.ids import dedupe_id
 from core.lanes import Lanes
 from core.settings import Settings
 from core.topics import Topics
@@ -17,17 +18,33 @@ from replay.scratch import Scratch
 from schemas import audit, record
 from schemas.audit import Audit
 from schemas.registry import bundled
+from sinks.clickhouse import ClickHouse
 from sinks.generations.handover import Committed
+from streams.restated import Restated, announce_restated
 
 _STORED_S = 60.0
 
 
-def announcer(settings: Settings, plans: Callable[[], Mapping[int, Committed]]) -> Announce:
-    """Waits until all that the live windows let through so far is stored: from then on the tables show every event of
-    the plan's ids that came live.
+def announcer(settings: Settings, server: ClickHouse, plans: Callable[[], Mapping[int, Committed]]) -> Announce:
+    """Makes the ids that a plan accepts known to the live dedupe windows, and waits until all that these let through
+    before is stored: from then on the tables show every event of these ids that came live.
+
+    Raises:
+        UnavailableError: workers have not taken them, or sinks have not stored what there was. Announcing again does no
+            harm.
     """
 
-    def announce(_plan: Plan, _scratch: Scratch) -> None:
+    def announce(plan: Plan, scratch: Scratch) -> None:
+        for number, first, last in scratch.accepted_ranges():
+            found = server.rows(
+                f"SELECT raw_offset, tenant, event_id FROM {scratch.rows} WHERE raw_partition = {{number:UInt32}} "  # noqa: S608
+                f"AND raw_offset BETWEEN {{first:UInt64}} AND {{last:UInt64}} AND {scratch.that('accepted')}",
+                number=number,
+                first=first,
+                last=last,
+            )
+            restated = [Restated(number, offset, dedupe_id(tenant, event_id)) for offset, tenant, event_id in found]
+            announce_restated(settings, restated, run=plan.id)
         wait_until_stored(settings, plans, partitions=len(Lanes.of(settings).numbers), timeout_s=_STORED_S)
 
     return announce

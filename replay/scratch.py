@@ -78,6 +78,14 @@ class Scratch:
         """Condition of records that became duplicates after the plan was made."""
         return f"(raw_partition, raw_offset) IN (SELECT raw_partition, raw_offset FROM {self.late})"  # noqa: S608
 
+    def accepted_ranges(self) -> list[tuple[int, int, int]]:
+        """(raw partition, first, last raw offset) that hold the accepted records, some 200,000 offsets each."""
+        rows = self._server.rows(
+            "SELECT raw_partition, intDiv(raw_offset, 200000) AS part, min(raw_offset), max(raw_offset) "  # noqa: S608
+            f"FROM {self.changes} WHERE change = 'accepted' GROUP BY raw_partition, part ORDER BY raw_partition, part"
+        )
+        return [(number, first, last) for number, _, first, last in rows]
+
     def drop(self) -> None:
         for table in (self.rows, self.refused, self.changes, self.late):
             self._server.execute(f"DROP TABLE IF EXISTS {table} SYNC")

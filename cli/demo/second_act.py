@@ -108,7 +108,7 @@ class SecondAct:
             contracts=judging.digest(registry, rules),
             plans=sinks,
             suppressed=nobody,
-            announce=announcer(self._settings, sinks),
+            announce=announcer(self._settings, self._server, sinks),
         )
         tell(self._settings, runner.run(plan, who="sluice demo", why="amounts have cents"))
         return Plans(self._server).plan(plan.id)

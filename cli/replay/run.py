@@ -33,7 +33,7 @@ def run(*, plan: str, why: str, rate: int, as_json: bool) -> None:
             contracts=context.digest,
             plans=sinks,
             suppressed=context.suppressed,
-            announce=announcer(context.settings, sinks),
+            announce=announcer(context.settings, context.server, sinks),
             rate=rate,
             progress=progress,
         )
