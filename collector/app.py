@@ -65,7 +65,10 @@ def create_app(
             Route("/", _about),
             Route(openapi.PATH, _openapi),
             *health.routes(
-                troubles=(publisher.trouble, controls.trouble), lifecycle=lifecycle, scrape=Scrape(settings)
+                troubles=(publisher.trouble, controls.trouble),
+                detail=publisher.detail,
+                lifecycle=lifecycle,
+                scrape=Scrape(settings),
             ),
             *controls.routes,
         ],

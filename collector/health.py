@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
@@ -15,17 +15,22 @@ from core.lifecycle import Lifecycle
 NO_STORE = {"cache-control": "no-store"}
 
 
-def routes(*, troubles: Sequence[Callable[[], str]], lifecycle: Lifecycle, scrape: Scrape) -> list[Route]:
-    """`troubles` each say why events sent now will not be stored, "" if they know no reason."""
+def routes(
+    *,
+    troubles: Sequence[Callable[[], str]],
+    detail: Callable[[], Mapping[str, object]],
+    lifecycle: Lifecycle,
+    scrape: Scrape,
+) -> list[Route]:
+    """`troubles` each say why events sent now will not be stored, "" if they know no reason. `detail` is told too."""
 
     async def live(_: Request) -> Response:
         return JSONResponse({"status": "live"}, headers=NO_STORE)
 
     async def ready(_: Request) -> Response:
         reason = "draining" if lifecycle.draining else next(filter(None, (each() for each in troubles)), "")
-        if reason:
-            return JSONResponse({"status": "not_ready", "reason": reason}, status_code=503, headers=NO_STORE)
-        return JSONResponse({"status": "ready"}, headers=NO_STORE)
+        status = {"status": "not_ready", "reason": reason} if reason else {"status": "ready"}
+        return JSONResponse({**status, **detail()}, status_code=503 if reason else 200, headers=NO_STORE)
 
     async def metrics(_: Request) -> Response:
         return Response(scrape.text(), media_type=CONTENT_TYPE_LATEST)

@@ -2,6 +2,10 @@
 
 Delivery reports are served on the event loop by `poll`, every millisecond while something is in flight and rarely
 otherwise. The library's own asyncio producer is no choice: it waits up to 100 ms for a report at low load.
+
+A broker that is frozen, or gone, gives no error. So when one request has waited too long, all that wait are given up,
+and the client forgets their records: what is not stored yet goes the same way, in its order, wherever the caller puts
+it now. Decides nothing about that.
 """
 
 from __future__ import annotations
@@ -16,7 +20,6 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from collector.publisher import Failure, Fate, Record
 from core import kafka
-from core.clock import Clock, SystemClock
 from core.lifecycle import die
 from core.log import get_logger
 from core.settings import Settings
@@ -26,31 +29,30 @@ log = get_logger(__name__)
 
 # 5 caps few connections at a low rate, 0 costs 40 % more CPU.
 LINGER_MS = 1
-# Bounds what an outage piles up in memory: beyond it, requests are told to come back.
+# Bounds what an outage piles up in memory.
 QUEUE_KIB = 128 * 1024
 # How late an acknowledgement is noticed at most. uvloop's timers have this resolution, too.
 BUSY_POLL_S = 0.001
 # Idle, polling only serves errors of the client as a whole.
 IDLE_POLL_S = 0.25
-# How often the cluster is asked whether it knows the raw topics: until it does, and from then on.
-FIRST_LOOK_S = 0.25
-LOOK_S = 5.0
 LOOK_TIMEOUT_S = 2.0
-# A failed publish makes the collector not ready for this long, unless one succeeds. Longer keeps a healed collector
-# out of rotation, where no success could come from.
-FAILURE_MEMORY_S = 10.0
 FLUSH_TIMEOUT_S = 2.0
+LIBRARY_LOG_S = 5.0
+# The library must not give up records one by one before we give up all of them: a later record of a key would be
+# stored without the earlier one.
+MESSAGE_TIMEOUT_MS = 300_000
 
 _PERMANENT = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 
 
 class _Pending:
-    """The records of one request whose delivery reports are awaited."""
+    """The records of one request whose delivery reports are awaited, until `deadline` on the loop's clock."""
 
-    __slots__ = ("_fates", "_left", "done")
+    __slots__ = ("_fates", "_left", "deadline", "done")
 
-    def __init__(self, done: asyncio.Future[Sequence[Fate]], count: int) -> None:
+    def __init__(self, done: asyncio.Future[Sequence[Fate]], count: int, deadline: float) -> None:
         self.done = done
+        self.deadline = deadline
         self._left = count
         self._fates: list[Fate] = [Failure.RETRY] * count
 
@@ -65,77 +67,74 @@ class _Pending:
             self.expire()
 
     def expire(self) -> None:
-        """Give up on what has no report. It may still be stored: the verdict is `retry`, and ids make that safe."""
+        """Give up on what has no report. It may still be stored, or come to be: sending it again must be safe."""
         if not self.done.done():
             self.done.set_result(list(self._fates))
 
 
 class KafkaPublisher:
-    """A `Publisher`. Call `start` on the running event loop before anything else, `close` at the end."""
+    """Call `start` on the running event loop before anything else, `close` at the end."""
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Settings) -> None:
         topics = Topics.named(settings.topic_prefix)
         self._live, self._historic = topics.raw, topics.raw_historic
         self._ack_timeout_s = settings.collector_ack_timeout_ms / 1000
-        self._clock = clock or SystemClock()
         self._producer: Any = Producer(
             kafka.producer(settings)
             | {
                 "linger.ms": LINGER_MS,
                 "message.max.bytes": MAX_RAW_MESSAGE_BYTES,
                 "queue.buffering.max.kbytes": QUEUE_KIB,
-                # Nobody waits for a report any longer, so nothing is to be sent any more.
-                "message.timeout.ms": settings.collector_ack_timeout_ms,
+                "message.timeout.ms": max(MESSAGE_TIMEOUT_MS, 2 * settings.collector_ack_timeout_ms),
                 "error_cb": _on_client_error,
             },
             # Otherwise the library writes lines of its own form to standard error.
-            logger=logging.getLogger("librdkafka"),
+            logger=_library_log(),
         )
+        # In the order of their deadlines: all get the same time.
+        self._pending: dict[_Pending, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._busy = False
         self._closed = False
-        self._looks: asyncio.Task[None] | None = None
-        self._seen = asyncio.Event()
-        self._look_trouble = "the raw topics were not seen yet"
-        self._publish_trouble = ""
-        self._failed_at = 0.0
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(0, self._tick)
-        self._looks = self._loop.create_task(self._look())
-
-    async def wait_seen(self) -> None:
-        """Until the cluster has shown the raw topics once."""
-        await self._seen.wait()
 
     async def publish(self, records: Sequence[Record]) -> Sequence[Fate]:
-        pending = _Pending(self._loop.create_future(), len(records))
+        """One fate a record, when all are known or the deadline has passed."""
+        deadline = self._loop.time() + self._ack_timeout_s
+        pending = _Pending(self._loop.create_future(), len(records), deadline)
+        self._pending[pending] = None
         for at, record in enumerate(records):
             self._produce(record, partial(pending.report, at))
         self._wake()
-        deadline = self._loop.call_later(self._ack_timeout_s, pending.expire)
         try:
-            fates = await pending.done
+            return await pending.done
         finally:
-            deadline.cancel()
-        self._remember(fates)
-        return fates
+            self._pending.pop(pending, None)
 
-    def trouble(self) -> str:
-        if self._look_trouble:
-            return self._look_trouble
-        if self._publish_trouble and self._clock.monotonic() - self._failed_at < FAILURE_MEMORY_S:
-            return self._publish_trouble
-        return ""
+    @property
+    def waiting(self) -> int:
+        """Requests whose records are not acknowledged yet."""
+        return len(self._pending)
+
+    def abandon(self) -> None:
+        """Give up on everything that waits, and let the client forget it: it would only arrive late, and double."""
+        pending, self._pending = self._pending, {}
+        for one in pending:
+            one.expire()
+        self._producer.purge(in_queue=True, in_flight=True, blocking=False)
+
+    async def look(self) -> str:
+        """Why Kafka cannot take records, "" if it answers and knows the raw topics."""
+        return await self._loop.run_in_executor(None, self._look)
 
     async def close(self) -> None:
         """Hand over what is still queued, then stop. Nobody may publish any more."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._looks is not None:
-            self._looks.cancel()
         left = await self._loop.run_in_executor(None, self._producer.flush, FLUSH_TIMEOUT_S)
         if left:
             log.warning("publisher.unflushed", records=left)
@@ -159,31 +158,15 @@ class KafkaPublisher:
 
     def _tick(self) -> None:
         self._producer.poll(0)
+        oldest = next(iter(self._pending), None)
+        if oldest is not None and self._loop.time() >= oldest.deadline:
+            log.warning("publisher.overdue", requests=len(self._pending), after_s=self._ack_timeout_s)
+            self.abandon()
         self._busy = len(self._producer) > 0
         if not self._closed:
             self._timer = self._loop.call_later(BUSY_POLL_S if self._busy else IDLE_POLL_S, self._tick)
 
-    def _remember(self, fates: Sequence[Fate]) -> None:
-        if Failure.RETRY in fates:
-            self._failed_at = self._clock.monotonic()
-            if not self._publish_trouble:
-                log.warning("publisher.failing", records=fates.count(Failure.RETRY))
-            self._publish_trouble = "Kafka did not acknowledge events published just now"
-        elif self._publish_trouble:
-            log.info("publisher.recovered")
-            self._publish_trouble = ""
-
-    async def _look(self) -> None:
-        while True:
-            before = self._look_trouble
-            self._look_trouble = await self._loop.run_in_executor(None, self._look_once)
-            if self._look_trouble != before:
-                log.info("publisher.looked", trouble=self._look_trouble)
-            if not self._look_trouble:
-                self._seen.set()
-            await asyncio.sleep(FIRST_LOOK_S if self._look_trouble else LOOK_S)
-
-    def _look_once(self) -> str:
+    def _look(self) -> str:
         """Blocks. Lists all topics, because asking for one creates it on clusters that create topics on demand."""
         try:
             topics = self._producer.list_topics(timeout=LOOK_TIMEOUT_S).topics
@@ -191,6 +174,28 @@ class KafkaPublisher:
             return f"Kafka does not answer: {error.args[0].str()}"
         missing = [topic for topic in (self._live, self._historic) if topic not in topics]
         return f"topic {missing[0]} does not exist" if missing else ""
+
+
+class _Seldom(logging.Filter):
+    """One line in `every_s` seconds: the library tells of each attempt to reach a broker that is away."""
+
+    def __init__(self, *, every_s: float) -> None:
+        super().__init__()
+        self._every_s = every_s
+        self._at = -every_s
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        passes = record.created - self._at >= self._every_s
+        if passes:
+            self._at = record.created
+        return passes
+
+
+def _library_log() -> logging.Logger:
+    logger = logging.getLogger("librdkafka")
+    if not logger.filters:
+        logger.addFilter(_Seldom(every_s=LIBRARY_LOG_S))
+    return logger
 
 
 def _on_client_error(error: KafkaError) -> None:

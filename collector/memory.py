@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from collector.publisher import Failure, Fate, Record
 
@@ -20,6 +20,9 @@ class MemoryPublisher:
 
     def trouble(self) -> str:
         return self.down
+
+    def detail(self) -> Mapping[str, object]:
+        return {}
 
     def _fate(self, record: Record) -> Fate:
         if self.down:

@@ -1,8 +1,8 @@
-"""What the collector asks of whatever stores raw records. `collector.kafka` and `collector.memory` implement it."""
+"""What the collector asks of whatever stores raw records. `collector.durable` and `collector.memory` implement it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -34,9 +34,12 @@ class Publisher(Protocol):
     3. A record with a failure may nevertheless be stored (an acknowledgement can get lost): sending again must be
        safe.
     4. `publish` never raises for a reason that lies in the store.
-    5. `trouble` is why the next `publish` is likely to fail, "" if it is not. It never blocks.
+    5. `trouble` is why the next `publish` is likely to fail, "" if it is not; `detail` says more about its state, in
+       JSON's types. Neither blocks.
     """
 
     async def publish(self, records: Sequence[Record]) -> Sequence[Fate]: ...
 
     def trouble(self) -> str: ...
+
+    def detail(self) -> Mapping[str, object]: ...

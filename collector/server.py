@@ -1,8 +1,9 @@
 """The collector as a process: socket, uvicorn, publisher, lifecycle. Decides nothing about events.
 
 Start: 1. bind the socket; 2. start the publisher and the following of keys and flags; 3. listen; 4. announce ready
-once the raw topics were seen and the keys are read.
-Stop: 1. readiness says 503; 2. no new connections; 3. requests in flight are answered; 4. the producer is flushed.
+once Kafka or the spool takes events and the keys are read.
+Stop: 1. readiness says 503; 2. no new connections; 3. requests in flight are answered; 4. the producer is flushed, and
+the spool is left for the next process.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ import uvloop
 from collector import bounds, tls
 from collector.app import create_app
 from collector.control import Control
+from collector.durable import CLOSE_S, HAND_OVER_S, DurablePublisher
 from collector.http_server import BACKLOG, Server, threadsafe
-from collector.kafka import FLUSH_TIMEOUT_S, KafkaPublisher
+from collector.kafka import FLUSH_TIMEOUT_S
 from collector.scrape import Scrape
+from collector.spool.commits import COMMIT_DEADLINE_S
 from core import failpoints, garbage
 from core.errors import ConfigError, PortInUseError
 from core.lifecycle import Lifecycle
@@ -41,7 +44,8 @@ def run(settings: Settings) -> None:
     configure(process=_name(settings), level=settings.log_level, form=settings.log_format)
     failpoints.arm(settings.failpoint, state_dir=settings.state_dir)
     _allow_descriptors()
-    lifecycle = Lifecycle(_name(settings), drain_grace_s=_requests_end_s(settings) + FLUSH_TIMEOUT_S + 2)
+    grace_s = _requests_end_s(settings) + CLOSE_S + FLUSH_TIMEOUT_S + 2
+    lifecycle = Lifecycle(_name(settings), drain_grace_s=grace_s)
     listener = _bind(settings.collector_host, settings.collector_port, shared=settings.collector_workers > 1)
     lifecycle.install_signal_handlers()
     try:
@@ -54,7 +58,7 @@ def run(settings: Settings) -> None:
 
 async def _serve(settings: Settings, *, listener: socket.socket, lifecycle: Lifecycle) -> None:
     loop = asyncio.get_running_loop()
-    publisher = KafkaPublisher(settings)
+    publisher = DurablePublisher(settings)
     control = Control(settings)
     server = Server(
         create_app(settings, publisher=publisher, lifecycle=lifecycle, controls=control.controls()),
@@ -64,7 +68,7 @@ async def _serve(settings: Settings, *, listener: socket.socket, lifecycle: Life
     )
     # Draining begins on a thread of its own.
     lifecycle.on_drain(threadsafe(loop, server.stop))
-    publisher.start()
+    await publisher.start()
     control.start()
     tasks = [
         asyncio.create_task(_announce(publisher, control, server, lifecycle)),
@@ -81,8 +85,8 @@ async def _serve(settings: Settings, *, listener: socket.socket, lifecycle: Life
         await asyncio.gather(publisher.close(), control.close())
 
 
-async def _announce(publisher: KafkaPublisher, control: Control, server: Server, lifecycle: Lifecycle) -> None:
-    await publisher.wait_seen()
+async def _announce(publisher: DurablePublisher, control: Control, server: Server, lifecycle: Lifecycle) -> None:
+    await publisher.wait_usable()
     await control.wait_loaded()
     await server.listening.wait()
     lifecycle.ready()
@@ -100,8 +104,9 @@ def _allow_descriptors() -> None:
 
 
 def _requests_end_s(settings: Settings) -> int:
-    """Every request has ended by then: its body has a deadline, and so has Kafka's acknowledgement."""
-    return int(bounds.Bounds().body_s + settings.collector_ack_timeout_ms / 1000) + 1
+    """Every request has ended by then: its body has a deadline, and so have Kafka's acknowledgement and the spool's."""
+    store_s = HAND_OVER_S + settings.collector_ack_timeout_ms / 1000 + COMMIT_DEADLINE_S
+    return int(bounds.Bounds().body_s + store_s) + 1
 
 
 def _bind(host: str, port: int, *, shared: bool) -> socket.socket:

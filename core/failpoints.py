@@ -19,6 +19,9 @@ from core.errors import ConfigError
 Failpoint = Literal[
     "collector.before_publish",
     "collector.after_publish",
+    "collector.before_spool_sync",
+    "collector.after_spool_sync",
+    "collector.before_spool_acknowledge",
     "streams.after_consume",
     "streams.before_commit",
     "streams.after_commit",

@@ -185,10 +185,24 @@ class Settings:
         minimum=0,
     )
     collector_ack_timeout_ms: int = _setting(
-        15_000,
+        # Below the pauses of a healthy broker, events are spooled and sent twice for nothing.
+        2_000,
         unit="ms",
-        help="How long a request waits for Kafka's acknowledgement before it answers 503.",
+        help="How long a request waits for Kafka's acknowledgement before its events go to the spool.",
         minimum=100,
+    )
+    spool_dir: str = _setting(
+        "", help="Folder of the collectors' spools, on a local disk that survives restarts; empty: in the state folder."
+    )
+    spool_max_mib: int = _setting(
+        1024, unit="MiB", help="Most that one collector process spools while Kafka is away; 0 turns it off.", minimum=0
+    )
+    spool_drain_rate: int = _setting(
+        # Above what one collector takes in at its busiest, below what makes a broker that just came back struggle.
+        20_000,
+        unit="records/s",
+        help="How fast a spool is drained to Kafka, on top of twice what arrives meanwhile.",
+        minimum=1,
     )
     bootstrap_key: str = _setting(
         "", secret=True, help="Tracking key that always works; generated at first start if empty."

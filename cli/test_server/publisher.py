@@ -6,7 +6,7 @@ dedupe window; whoever handles the request gets the outcomes through `outcomes`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -66,6 +66,9 @@ class StreamPublisher:
 
     def trouble(self) -> str:
         return ""
+
+    def detail(self) -> Mapping[str, object]:
+        return {}
 
 
 def _sightings(result: PartitionResult, records: Sequence[RawRecord]) -> Iterator[Sighting]:

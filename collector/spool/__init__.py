@@ -5,6 +5,10 @@
     segments.py     one file of frames: its name, what was committed of it, reading it
     log.py          the log of one folder: append, commit, read, acknowledge, recover
     folders.py      one folder a process, locked; orphans of processes that are gone
+    commits.py      many requests, one fsync, in a thread
+    drain.py        the oldest records first, back to Kafka, at a stated rate
+    spool.py        all of it for one process: its own folder, those it adopted, what was set aside
 
-Nothing here knows asyncio or Kafka.
+Only `commits`, `drain` and `spool` know asyncio; nothing knows Kafka. When records are spooled, and when no longer, is
+decided in `collector.durable`.
 """

@@ -30,8 +30,8 @@ class HeldFolder:
 
     def release(self, *, remove: bool = False) -> None:
         """Let go; with `remove`, delete the folder unless something lies in it."""
-        if remove and {entry.name for entry in self.path.iterdir()} <= {_LOCK}:
-            with suppress(OSError):
+        with suppress(OSError):
+            if remove and {entry.name for entry in self.path.iterdir()} <= {_LOCK}:
                 (self.path / _LOCK).unlink()
                 self.path.rmdir()
         os.close(self._lock)
@@ -73,9 +73,14 @@ class Folders:
         return HeldFolder(self.root / name, lock)
 
     def adopt(self) -> list[HeldFolder]:
-        """All orphans, oldest first."""
-        held = ((path, _take(path)) for path in self._paths())
-        return [HeldFolder(path, lock) for path, lock in held if lock is not None]
+        """All orphans, oldest first. A folder that cannot be locked, for whatever reason, is none."""
+        held = []
+        for path in self._paths():
+            with suppress(OSError):
+                lock = _take(path)
+                if lock is not None:
+                    held.append(HeldFolder(path, lock))
+        return held
 
     def hold(self, path: Path) -> HeldFolder | None:
         """One folder, or None if another process has it."""
@@ -86,7 +91,7 @@ class Folders:
         return [Listed(path, _owner(path)) for path in self._paths()]
 
     def _paths(self) -> list[Path]:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             return sorted(p for p in self.root.iterdir() if p.name[0].isdigit() and p.is_dir())
         return []
 

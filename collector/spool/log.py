@@ -18,14 +18,18 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
+
+from prometheus_client import Counter
 
 from collector.publisher import Record
 from collector.spool import frames
 from collector.spool.disk import Disk, SystemDisk
 from collector.spool.segments import Segment, SegmentName, listed
+from core import metrics
 from core.errors import DiskFullError, UnavailableError
 from core.log import get_logger
 
@@ -195,8 +199,9 @@ class SpoolLog:
             done = segment.drained and not (segment is self._segments[-1] and self._descriptor >= 0)
             if done:
                 self._drop(segment)
-        self.found.damaged += batch.damaged
         if batch.damaged:
+            self.found.damaged += batch.damaged
+            _damage("damaged").inc(batch.damaged)
             log.warning("spool.damaged", file=str(segment.path), places=batch.damaged)
         if done:
             _remove(segment.path)
@@ -256,6 +261,7 @@ class SpoolLog:
         with suppress(OSError):
             segment.path.rename(segment.path.with_name(segment.path.name + UNREADABLE))
         self.found.unreadable += 1
+        _damage("unreadable").inc()
         with self._lock:
             self._drop(segment)
 
@@ -285,6 +291,7 @@ class SpoolLog:
     def _cut(self, survey: Survey, path: Path) -> None:
         if survey.torn_bytes:
             self.found.torn += 1
+            _damage("torn").inc()
             log.warning("spool.torn_tail", file=str(path), bytes=survey.torn_bytes)
             with suppress(OSError):  # then it is only counted again next time
                 os.truncate(path, survey.end)
@@ -338,6 +345,11 @@ def _read_to(folder: Path) -> dict[str, int]:
         return {name: int(offset)} if sound else {}
     except (OSError, ValueError):
         return {}
+
+
+@cache
+def _damage(kind: str) -> Counter:
+    return metrics.counter("sluice_collector_spool_damage_total").labels(kind)
 
 
 def _remove(path: Path) -> None:

@@ -13,7 +13,6 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 import collector.kafka
 from collector.kafka import IDLE_POLL_S, KafkaPublisher
 from collector.publisher import Failure, Record
-from core.clock import ManualClock
 from core.settings import Settings
 from core.topics import MAX_RAW_MESSAGE_BYTES, Topics
 from tests.collector.conftest import MockCluster
@@ -54,7 +53,7 @@ def stored(bootstrap: str, count: int) -> dict[bytes, list[bytes]]:
     consumer: Any = Consumer({"bootstrap.servers": bootstrap, "group.id": "test", "log_level": 0})
     consumer.assign([TopicPartition(RAW, partition, 0) for partition in range(PARTITIONS)])
     found: dict[bytes, list[bytes]] = {}
-    for message in consumer.consume(count, timeout=5):
+    for message in consumer.consume(count, timeout=3):
         assert message.error() is None
         found.setdefault(message.key(), []).append(message.value())
     consumer.close()
@@ -88,18 +87,19 @@ def test_many_requests_at_once(reachable: Settings) -> None:
     assert len({fate for [fate] in with_publisher(reachable, use) if isinstance(fate, str)}) == 300
 
 
-def test_trouble_ends_when_the_topic_is_seen(cluster: MockCluster) -> None:
+def test_a_look_tells_what_is_wrong(cluster: MockCluster) -> None:
     settings = Settings(kafka_bootstrap=cluster.bootstrap)
 
-    async def use(publisher: KafkaPublisher) -> tuple[str, str, str]:
-        first = publisher.trouble()
-        await asyncio.sleep(0.4)
-        second = publisher.trouble()
+    async def use(publisher: KafkaPublisher) -> list[str]:
+        first = await publisher.look()
         cluster.create_topics(settings)
-        await asyncio.wait_for(publisher.wait_seen(), 5)
-        return first, second, publisher.trouble()
+        return [first, await publisher.look()]
 
-    assert with_publisher(settings, use) == ("the raw topics were not seen yet", f"topic {RAW} does not exist", "")
+    assert with_publisher(settings, use) == [f"topic {RAW} does not exist", ""]
+
+
+def test_a_look_at_nobody(unreachable: Settings) -> None:
+    assert with_publisher(unreachable, lambda publisher: publisher.look()).startswith("Kafka does not answer")
 
 
 def test_no_acknowledgement_in_time_means_retry(unreachable: Settings) -> None:
@@ -127,28 +127,49 @@ def test_a_full_queue_means_retry_at_once(unreachable: Settings, monkeypatch: py
     assert with_publisher(unreachable, use) == [Failure.RETRY]
 
 
-def test_a_failure_is_remembered_for_a_while_only(reachable: Settings) -> None:
-    clock = ManualClock()
+def test_one_that_waited_too_long_ends_the_waiting_of_all(
+    unreachable: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stayed behind in the client would be stored late, and once more."""
+    forgotten: list[str] = []
+    real = collector.kafka._Pending.report
 
-    async def run() -> list[bool]:
-        publisher = KafkaPublisher(reachable, clock=clock)
-        publisher.start()
-        await publisher.wait_seen()
-        troubled = []
-        publisher._remember([Failure.RETRY])
-        troubled.append(bool(publisher.trouble()))
-        clock.advance(9.9)
-        troubled.append(bool(publisher.trouble()))
-        clock.advance(0.2)
-        troubled.append(bool(publisher.trouble()))
-        publisher._remember([Failure.RETRY])
-        troubled.append(bool(publisher.trouble()))
-        await publisher.publish([Record(b"k", b"v")])
-        troubled.append(bool(publisher.trouble()))
-        await publisher.close()
-        return troubled
+    def report(self: Any, at: int, error: KafkaError, message: Any = None) -> None:
+        forgotten.append(error.name())
+        real(self, at, error, message)
 
-    assert asyncio.run(run()) == [True, True, False, True, False]
+    monkeypatch.setattr(collector.kafka._Pending, "report", report)
+
+    async def use(publisher: KafkaPublisher) -> tuple[Any, float]:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        first = asyncio.create_task(publisher.publish([Record(b"k", b"a")]))
+        await asyncio.sleep(0.2)
+        fates = await asyncio.gather(first, *(publisher.publish([Record(b"k", b"b")] * 2) for _ in range(5)))
+        took = loop.time() - began
+        await asyncio.sleep(2 * IDLE_POLL_S)  # in which the library reports what it has forgotten
+        return fates, took
+
+    fates, took = with_publisher(unreachable, use)
+    assert fates == [[Failure.RETRY], *[[Failure.RETRY] * 2] * 5]
+    assert 0.25 < took < 2
+    assert forgotten == ["_PURGE_QUEUE"] * 11
+
+
+def test_what_was_abandoned_can_be_published_again(reachable: Settings) -> None:
+    async def use(publisher: KafkaPublisher) -> Any:
+        waiting = asyncio.create_task(publisher.publish([Record(b"k", b"%d" % n) for n in range(100)]))
+        await asyncio.sleep(0)
+        publisher.abandon()
+        given_up = await waiting
+        assert set(given_up) == {Failure.RETRY}
+        return await publisher.publish([Record(b"k", b"%d" % n) for n in range(100)])
+
+    fates = with_publisher(reachable, use)
+    assert all(isinstance(fate, str) for fate in fates)
+    # Each at least once; a first time may have arrived before it was abandoned.
+    values = stored(reachable.kafka_bootstrap, 200)[b"k"]
+    assert values[-100:] == [b"%d" % n for n in range(100)]
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,8 @@ def test_ready_publish_drain(running: Running, cluster: MockCluster) -> None:
     assert running.get("/health/ready")[0] == 503
     cluster.create_topics(Settings())
     running.wait_notified(b"READY=1")
-    assert running.get("/health/ready") == (200, {"status": "ready"})
+    status, content = running.get("/health/ready")
+    assert (status, content["status"], content["kafka"], content["spool"]["mode"]) == (200, "ready", "ok", "direct")
 
     sock, rest = half_request(running.port)
     time.sleep(0.1)
