@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from infra.clickhouse import guards, hello, killing, multipart, runner, statement_source
@@ -35,6 +35,8 @@ from infra.clickhouse.statement import Statement, StatementKind
 
 log = logging.getLogger(__name__)
 
+_SKIPS_ROWS = "input_format_allow_errors_"
+
 
 class Executor:
     def __init__(
@@ -47,6 +49,7 @@ class Executor:
         self._server = Server(engine.version, engine.timezone, config.display_name, config.data, config.max_held_bytes)
         self._reading: set[str] = set()  # tags of reads that a leaving client cancels
         self._guard = threading.Lock()
+        self._kills = 0  # how many KILL statements came, for `failures`
 
     @property
     def version(self) -> str:
@@ -106,6 +109,8 @@ class Executor:
         if identity.role is not Role.ADMIN:
             self._read(request, statement, tables, exchange=exchange, answer=answer, identity=identity, tag=tag)
             return
+        if statement.verb == b"KILL":
+            self._kills += 1
         statement = killing.by_clients_id(statement)
         self._dispatch(request, statement, rows, tables, exchange=exchange, answer=answer, identity=identity, tag=tag)
 
@@ -165,8 +170,7 @@ class Executor:
             if statement.kind is StatementKind.INSERT:
                 form = statement.format or request.default_format or "Values"
                 may_be_empty = settings.get("throw_if_no_data_to_insert") == "0"
-                without_views = settings.get("materialized_views_ignore_errors") in {"1", "true"}
-                watch = Watch(self._engine, tag, without_views=without_views)
+                watch = self._watch(statement, settings, tag)
                 counts = runner.insert(link, statement, rows, form=form, may_be_empty=may_be_empty, watch=watch)
                 answer.count(counts)
             elif statement.kind is StatementKind.OTHER:
@@ -174,6 +178,16 @@ class Executor:
                     answer.describe(request, form=output.form)
             else:
                 self._select(link, statement, output, request, exchange=exchange, answer=answer, tag=tag)
+
+    def _watch(self, statement: Statement, settings: Mapping[str, str], tag: str) -> Watch:
+        return Watch(
+            self._engine,
+            tag,
+            without_views=settings.get("materialized_views_ignore_errors") in {"1", "true"},
+            may_skip_rows=any(name.startswith(_SKIPS_ROWS) for name in settings)
+            or _SKIPS_ROWS.encode() in statement.head.lower(),
+            kills=lambda: self._kills,
+        )
 
     def _select(
         self,

@@ -63,6 +63,29 @@ def test_rows_of_several_blocks_are_watched_too(front: Front, table: str) -> Non
     assert rows(front, table, count=1_200_000).code == 243
 
 
+def test_rows_that_a_client_lets_be_skipped_are_no_failure(front: Front, table: str) -> None:
+    text = b"1,a\nno row\n3,c\n"
+    for query, settings in (
+        (f"INSERT INTO {table} FORMAT CSV", {"input_format_allow_errors_num": 1}),
+        (f"INSERT INTO {table} SETTINGS input_format_allow_errors_num = 1 FORMAT CSV", {}),
+    ):
+        reply = front.post(text, query=query, headers=None, **settings)
+        assert reply.status == 200, reply.text
+    assert front.value(f"SELECT count() FROM {table}") == "4"
+    assert front.post(text, query=f"INSERT INTO {table} FORMAT CSV").code == 27
+
+
+def test_errors_of_a_view_count_also_where_rows_may_be_skipped(front: Front, table: str) -> None:
+    front.post(f"CREATE TABLE {table}_target (day Date) ENGINE = MergeTree ORDER BY day")
+    front.post(f"CREATE MATERIALIZED VIEW {table}_view TO {table}_target AS SELECT toDate(s) AS day FROM {table}")
+    try:
+        reply = front.post(b"1,no day\n", query=f"INSERT INTO {table} FORMAT CSV", input_format_allow_errors_num=1)
+        assert reply.code == 38, reply.text
+    finally:
+        front.post(f"DROP VIEW {table}_view")
+        front.post(f"DROP TABLE {table}_target")
+
+
 # -- who an error belongs to
 
 
@@ -109,3 +132,22 @@ def test_an_error_is_ours_others_or_not_to_be_told(
     with pytest.raises(ClickHouseError) as caught:
         watch.ended()
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(("kills", "code"), [((0, 0), 0), ((0, 1), 319)])
+def test_what_others_cancelled_may_be_ours_only_after_a_kill(kills: tuple[int, int], code: int) -> None:
+    counts = iter(kills)
+    watch = Watch(Book({}, failure(394, 2, "theirs")), "tag", kills=lambda: next(counts))  # type: ignore[arg-type]
+    watch.began()
+    if not code:
+        watch.ended()
+        return
+    with pytest.raises(ClickHouseError) as caught:
+        watch.ended()
+    assert caught.value.code == code
+
+
+def test_what_readers_of_others_met_is_passed_over() -> None:
+    watch = Watch(Book({}, failure(27, 5, "theirs")), "tag")  # type: ignore[arg-type]
+    watch.began()
+    watch.ended()
