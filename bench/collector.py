@@ -76,10 +76,7 @@ def main(*, seconds: float, rounds: int, soak_s: float, own_generator: bool, fas
         Subject(_OURS, (sys.executable, "-m", "cli", "collector")),
         Subject(_BARE, (sys.executable, "-m", "bench.publish_only")),
     ]
-    if (
-        subprocess.run([fastapi_python, "-c", "import fastapi, aiokafka"], check=False, capture_output=True).returncode
-        == 0
-    ):
+    if _has_fastapi(fastapi_python):
         subjects.append(Subject(_FASTAPI, (fastapi_python, "-m", "bench.fastapi_collector"), batches=False))
     else:
         click.echo("(b) is left out: install bench/requirements.txt")
@@ -189,6 +186,14 @@ class _Bench:
             yield pid
         finally:
             child.stop()
+
+
+def _has_fastapi(python: str) -> bool:
+    try:
+        tried = subprocess.run([python, "-c", "import fastapi, aiokafka"], check=False, capture_output=True)
+    except OSError:
+        return False
+    return tried.returncode == 0
 
 
 def _answers(url: str) -> bool:
