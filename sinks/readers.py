@@ -43,6 +43,7 @@ def shown() -> dict[str, Shown]:
     return {
         "tenant": Shown(_TENANT_VIEWS, common),
         "analyst": Shown(
-            _ANALYST_VIEWS, (*common, "outcomes_log", "outcomes", "restated_outcomes_log", "restated_outcomes")
+            _ANALYST_VIEWS,
+            (*common, "outcomes_log", "outcomes", "restated_outcomes_log", "restated_outcomes", "generation_claims"),
         ),
     }

@@ -63,6 +63,14 @@ class Replays:
             f"WHERE arrival_day IN ({days}) GROUP BY 1 ORDER BY 1"
         )
 
+    def outcomes(self) -> dict[str, int]:
+        """Superseding outcomes in force; `accepted` are those of records that had no row before."""
+        rows = self.server.rows(
+            "SELECT multiIf(outcome != 'curated', outcome, was = 'curated', 'curated', 'accepted'), count() "
+            "FROM restated_outcomes GROUP BY 1"
+        )
+        return dict(rows)
+
     def settle(self, story: Story) -> None:
         """Wait until what was sent is stored, rollups too: they follow the base a moment later."""
         reader = LedgerReader(self.stack.settings)
@@ -169,6 +177,7 @@ def test_the_story(replays: Replays, story: Story) -> None:
         run = replays.run(plan)
         assert run.state == "published"
         assert run.report.accepted == plan.accepted
+        assert replays.outcomes()["accepted"] == plan.accepted
         replays.check(story, mended=True)
         mended = replays.content()
         again = replays.run(plan)
@@ -178,6 +187,7 @@ def test_the_story(replays: Replays, story: Story) -> None:
         back = replays.command("rollback", run.id, "--why", "to see that it can be undone")
         assert back.returncode == 0, back.stderr
     sums = [(sum(each["rows"].values()), sum(each["tickets"].values())) for each in (before, after)]
+    assert replays.outcomes() == {}
     assert reader.asked > 5
     assert reader.seen == set(sums)
     assert replays.content() == content
