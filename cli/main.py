@@ -26,6 +26,7 @@ _COMMANDS = {
     "send": ("cli.send.command", "send", "Send events and tell what became of each, up to its row."),
     "tail": ("cli.tail.command", "tail", "Show events as they become curated, dead-lettered or duplicates."),
     "keys": ("cli.keys.group", "keys", "Tracking keys: make, list, rotate and revoke them."),
+    "spool": ("cli.spool.group", "spool", "What collectors hold for a Kafka that is away: list, verify, drain."),
     "flags": ("cli.flags", "flags", "Switches of running processes: list and set them."),
     "test-server": ("cli.test_server.command", "test_server", "Run the pipeline in memory, for tests of clients."),
     "replay": ("cli.replay.group", "replay", "Restate a window after a contract was mended: plan, run, rollback."),

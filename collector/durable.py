@@ -67,7 +67,7 @@ class DurablePublisher:
         self._spool = spool or Spool(settings, clock=self._clock)
         self._drain = Drain(
             send=self._kafka.publish,
-            set_aside=self._spool.set_aside,
+            set_aside=self._spool.aside.keep,
             rate=settings.spool_drain_rate,
             clock=self._clock,
             arrived=lambda: self._spool.stored,

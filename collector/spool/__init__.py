@@ -7,6 +7,8 @@
     folders.py      one folder a process, locked; orphans of processes that are gone
     commits.py      many requests, one fsync, in a thread
     drain.py        the oldest records first, back to Kafka, at a stated rate
+    aside.py        what Kafka refuses for its size
+    inspection.py   what lies where, for people
     spool.py        all of it for one process: its own folder, those it adopted, what was set aside
 
 Only `commits`, `drain` and `spool` know asyncio; nothing knows Kafka. When records are spooled, and when no longer, is

@@ -28,6 +28,8 @@ Result = TypeVar("Result")
 # One batch waits for one acknowledgement: fewer make the way to Kafka and back the bound, more make a crash send more
 # records twice. A window of the file (1 MiB) bounds it too.
 BATCH_RECORDS = 5_000
+# A batch is sent at once, so at a low rate it is a small one.
+BATCH_S = 0.25
 # What is handed to the client at once: the event loop serves others in between.
 CHUNK_RECORDS = 250
 # Of a Kafka that has just come back, as long as it has not taken anything.
@@ -55,6 +57,7 @@ class Drain:
         self._send = send
         self._set_aside = set_aside
         self._rate = rate
+        self._most = min(BATCH_RECORDS, max(FIRST_BATCH_RECORDS, int(rate * BATCH_S)))
         self._clock = clock
         self._arrived = arrived
         self._arrived_before = arrived()
@@ -65,7 +68,7 @@ class Drain:
     async def step(self, log_: SpoolLog) -> Step:
         """One batch of `log_`. Raises OSError if it cannot be read or a record cannot be set aside."""
         await self._pace()
-        most = BATCH_RECORDS if self._proven else FIRST_BATCH_RECORDS
+        most = self._most if self._proven else FIRST_BATCH_RECORDS
         batch = await _in_thread(partial(log_.read, most))
         if batch is None:
             return Step.EMPTY

@@ -15,7 +15,7 @@ One thread may append and commit while another reads and acknowledges.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -28,6 +28,7 @@ from prometheus_client import Counter
 from collector.publisher import Record
 from collector.spool import frames
 from collector.spool.disk import Disk, SystemDisk
+from collector.spool.frames import Entry
 from collector.spool.segments import Segment, SegmentName, listed
 from core import metrics
 from core.errors import DiskFullError, UnavailableError
@@ -270,7 +271,7 @@ class SpoolLog:
         self._file_bytes -= segment.committed
 
     def _recover(self) -> None:
-        read_to = _read_to(self.folder)
+        read_to = noted_read_to(self.folder)
         for name, path in listed(self.folder):
             self._sequence = max(self._sequence, name.sequence)
             segment = Segment(path, name, read_to=read_to.get(path.name, 0))
@@ -314,7 +315,7 @@ class Survey(NamedTuple):
     end: int
 
 
-def survey_file(segment: Segment) -> Survey:
+def survey_file(segment: Segment, *, on_entry: Callable[[Entry], None] | None = None) -> Survey:
     """Reads all of the file and sets `committed`, `records` and `oldest_ms` of `segment`. Changes nothing on disk.
 
     Raises:
@@ -332,12 +333,15 @@ def survey_file(segment: Segment) -> Survey:
         damaged += scan.damaged
         if scan.entries and not oldest_ms:
             oldest_ms = scan.entries[0].spooled_at_ms
+        if on_entry is not None:
+            for entry in scan.entries:
+                on_entry(entry)
     segment.read_to = min(segment.read_to, ahead.read_to)
     segment.committed, segment.records, segment.oldest_ms = ahead.read_to, records, oldest_ms
     return Survey(records, damaged, size - ahead.read_to, ahead.read_to)
 
 
-def _read_to(folder: Path) -> dict[str, int]:
+def noted_read_to(folder: Path) -> dict[str, int]:
     """How far the file named in it is read. Empty if nothing is noted, or not soundly."""
     try:
         name, offset, checksum = (folder / _READ_TO).read_text().split()

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from collector.publisher import Failure, Fate, Record
+from collector.spool.aside import SetAside
 from collector.spool.commits import GroupCommit
 from collector.spool.disk import Disk
 from collector.spool.folders import Folders, HeldFolder
-from collector.spool.log import SpoolFailedError, SpoolFullError, SpoolLog
+from collector.spool.log import SpoolLog
 from core import metrics
 from core.clock import Clock, SystemClock
 from core.errors import StateError
@@ -22,9 +23,6 @@ from core.log import get_logger
 from core.settings import Settings
 
 log = get_logger(__name__)
-
-SET_ASIDE = "set_aside"
-_UNBOUNDED = 1 << 62
 
 
 def root_of(settings: Settings) -> Path:
@@ -42,7 +40,7 @@ class Spool:
         self._folders = Folders(self._root)
         self._own: tuple[HeldFolder, SpoolLog, GroupCommit] | None = None
         self._adopted: list[tuple[HeldFolder, SpoolLog]] = []
-        self._aside: tuple[HeldFolder, SpoolLog] | None = None
+        self.aside = SetAside(self._root, clock=self._clock, disk=disk)
         self._unusable = "" if self._max_bytes else "the spool is turned off"
 
     async def open(self) -> None:
@@ -97,21 +95,6 @@ class Spool:
             self._share()
         return self._adopted[0][1] if self._adopted else self._own[1] if self._own else None
 
-    def set_aside(self, record: Record, reason: str) -> None:
-        """Keep a record that Kafka will not take. Blocks.
-
-        Raises:
-            OSError: it could not be kept.
-        """
-        try:
-            if self._aside is None:
-                folder = Folders(self._root / SET_ASIDE).create(now_ms=self._clock.now_ms())
-                self._aside = folder, SpoolLog(folder.path, max_bytes=_UNBOUNDED, disk=self._disk)
-            self._aside[1].append([record], now_ms=self._clock.now_ms(), note=reason)
-            self._aside[1].commit()
-        except (SpoolFullError, SpoolFailedError, StateError) as error:
-            raise OSError(f"a record could not be set aside: {error.message}") from error
-
     async def rest(self) -> None:
         """Everything is drained: delete what is left of it."""
         if self._own:
@@ -124,9 +107,10 @@ class Spool:
             folder, log_, commits = self._own
             await commits.close()
             folder.release(remove=log_.empty)
-        for folder, log_ in (*self._adopted, *([self._aside] if self._aside else ())):
+        for folder, log_ in self._adopted:
             _let_go(folder, log_)
-        self._own, self._aside = None, None
+        self.aside.close()
+        self._own = None
         self._adopted.clear()
 
     def report(self) -> None:
