@@ -277,7 +277,7 @@ class Settings:
     )
     streams_historic_batch_events: int = _setting(
         # A live event waits for one such transaction at most: more delays it, fewer make imports slow.
-        2_000,
+        1_000,
         unit="events",
         help="Most events of the historic lane in one stream transaction.",
         minimum=1,

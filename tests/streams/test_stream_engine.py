@@ -340,7 +340,8 @@ def test_an_id_counts_once_in_both_lanes(rig: Rig, first: str) -> None:
     ]
 
 
-def test_live_events_go_first_and_historic_batches_are_small(rig: Rig) -> None:
+def test_live_events_go_first_and_historic_batches_are_small(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rig.engine._intake, "_settings", replace(SETTINGS, streams_historic_batch_events=2_000))
     rig.send_historic(*(raw_value(event_id=f"h{n}") for n in range(5_000)))
     lanes = []
     for number in range(8):
