@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from core.errors import InputError, RefusedError, SluiceError
+from core.errors import ExitCode, InputError, RefusedError, SluiceError
 from core.failpoints import hit
 from core.log import get_logger
 from replay.comparing import ranges
@@ -41,6 +41,7 @@ class CancelledError(SluiceError):
     """The run was cancelled while it worked; nothing of it is visible."""
 
     code = "cancelled"
+    exit_code = ExitCode.INTERRUPTED
 
 
 class Runner:

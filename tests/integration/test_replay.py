@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -309,6 +310,48 @@ def test_killed_anywhere_it_goes_on(replays: Replays, story: Story, states: list
         time.sleep(random_.uniform(0.3, 6))
         started.process.kill()
         _killed_and_finished(replays, story, plan, states, started)
+
+
+def test_a_run_holds_its_days_and_can_be_cancelled(replays: Replays, story: Story) -> None:
+    content = replays.content()
+    plan, other = replays.plan(*_WINDOW), replays.plan(*_WINDOW)
+    working = replays.start("run", plan.id, "--why", "to be cancelled", failpoint="replay.after_range:stop")
+    name = f"replay-{plan.id}"
+    marks = replays.stack.settings.state_dir / "failpoints"
+    _until(lambda: any("replay.after_range" in mark.name for mark in marks.glob("*")))
+    held = replays.command("run", other.id, "--why", "at the same time")
+    assert held.returncode == 65
+    assert f"the run {name} holds" in held.stderr
+    assert replays.command("cancel", name, "--why", "enough").returncode == 0
+    working.process.send_signal(signal.SIGCONT)
+    done = working.result()
+    assert done.returncode == 130, done.stderr
+    assert "was cancelled" in done.stderr
+    assert msgspec.json.decode(replays.command("show", name, "--json").stdout)["state"] == "cancelled"
+    assert replays.content() == content
+    late = replays.command("cancel", name, "--why", "again")
+    assert (late.returncode, "is cancelled" in late.stderr) == (65, True)
+
+
+def test_a_branchs_contracts_are_tried_on_real_traffic(replays: Replays, story: Story, tmp_path: Path) -> None:
+    draft = tmp_path / "avro" / SUBJECT / "1.avsc"
+    draft.parent.mkdir(parents=True)
+    source = {
+        "type": "record",
+        "name": "TicketBought",
+        "namespace": "sluice.events",
+        "kind": "event",
+        "doc": "A ticket was bought.",
+        "fields": [{"name": "amount", "type": "int", "maximum": 40, "pii": "none", "doc": "Price."}],
+    }
+    draft.write_bytes(msgspec.json.encode(source))
+    asked = ("plan", *_WINDOW, "--event", SUBJECT, "--schemas", str(tmp_path), "--json")
+    tried = replays.command(*asked, "--fail-above", "99")
+    assert tried.returncode == 0, tried.stderr
+    plan = msgspec.json.decode(tried.stdout, type=Plan)
+    assert plan.shadow
+    assert 0.2 < plan.refused_share < 0.5
+    assert replays.command(*asked, "--fail-above", "10").returncode == 1
 
 
 def test_what_cannot_be_done_is_told(replays: Replays, story: Story, tmp_path: Path) -> None:
