@@ -129,7 +129,8 @@ class LimitTable:
             header = os.pread(self._file, len(_MAGIC), 0)
             if header != _MAGIC or os.fstat(self._file).st_size != size:
                 os.ftruncate(self._file, 0)
-                os.ftruncate(self._file, size)
+                # All of it on disk now: writing into a hole of a mapped file on a full disk kills the process (SIGBUS).
+                os.posix_fallocate(self._file, 0, size)
                 os.pwrite(self._file, _MAGIC, 0)
             return mmap.mmap(self._file, size)
         finally:

@@ -96,6 +96,7 @@ def test_nobody_has_to_be_there(kafka_settings: Settings) -> None:
     assert outcomes(settings, 0)[0].firsts == [1]
 
 
+@pytest.mark.long
 def test_a_worker_that_does_not_take_them_is_told(kafka_settings: Settings) -> None:
     settings = prefixed(kafka_settings, "frozen")
     with Fleet(settings) as fleet:

@@ -175,7 +175,8 @@ def test_what_is_too_much_is_refused_and_told(client: Any, collectors: list[Coll
         return found
 
     until(lambda: ("limit_client", made["id"]) in told() and ("unknown_key", "") in told())
-    assert told()["limit_client", made["id"]] >= 2
+    # Each process tells its own at its own time.
+    until(lambda: told()["limit_client", made["id"]] >= 2)
 
 
 def test_ingest_is_switched_off_and_on_live(client: Any, collectors: list[Collector]) -> None:

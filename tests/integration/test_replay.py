@@ -289,6 +289,7 @@ def states(replays: Replays, story: Story) -> list[Any]:
     return [before, after]
 
 
+@pytest.mark.long
 def test_killed_in_the_middle_it_goes_on(replays: Replays, story: Story, states: list[Any]) -> None:
     plan = replays.plan(*_WINDOW, "--event", SUBJECT)
     started = replays.start("run", plan.id, "--why", "to be killed", failpoint="generations.after_verify:kill")
@@ -312,6 +313,7 @@ def test_killed_anywhere_it_goes_on(replays: Replays, story: Story, states: list
         _killed_and_finished(replays, story, plan, states, started)
 
 
+@pytest.mark.long
 def test_a_run_holds_its_days_and_can_be_cancelled(replays: Replays, story: Story) -> None:
     content = replays.content()
     plan, other = replays.plan(*_WINDOW), replays.plan(*_WINDOW)
@@ -333,6 +335,7 @@ def test_a_run_holds_its_days_and_can_be_cancelled(replays: Replays, story: Stor
     assert (late.returncode, "is cancelled" in late.stderr) == (65, True)
 
 
+@pytest.mark.long
 def test_a_branchs_contracts_are_tried_on_real_traffic(replays: Replays, story: Story, tmp_path: Path) -> None:
     draft = tmp_path / "avro" / SUBJECT / "1.avsc"
     draft.parent.mkdir(parents=True)
@@ -354,6 +357,7 @@ def test_a_branchs_contracts_are_tried_on_real_traffic(replays: Replays, story: 
     assert replays.command(*asked, "--fail-above", "10").returncode == 1
 
 
+@pytest.mark.long
 def test_what_cannot_be_done_is_told(replays: Replays, story: Story, tmp_path: Path) -> None:
     def refused(*arguments: str) -> str:
         done = replays.command(*arguments)

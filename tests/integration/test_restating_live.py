@@ -145,7 +145,7 @@ def test_every_sink_says_in_its_plan_where_it_writes(client: Any, traffic: Traff
     before = server.scalar(old)
     traffic.wait_until_stored(traffic.stored() + 40)
     assert server.scalar(old) == before, "the old generations stand still"
-    assert wait_for_sinks(plans, timeout_s=_PATIENCE_S).keys() <= set(range(client.stack.settings.partitions))
+    assert wait_for_sinks(plans, timeout_s=_PATIENCE_S).keys() <= set(range(2 * client.stack.settings.partitions))
     run.drop()
     assert Record(server).holders([day], but="") == []
     traffic.stop()

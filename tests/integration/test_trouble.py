@@ -80,8 +80,9 @@ def test_a_tampered_row_makes_the_demo_fail(tmp_path: Path) -> None:
     """The comparison can fail: one row too many in the database and the demo says so."""
     with running(Settings(state_dir=tmp_path / "demo")) as stack:
         ClickHouse(stack.settings).execute(
-            "INSERT INTO events_log (raw_partition, tenant, event, event_type, occurred_at, arrival_at, url) "
-            "VALUES (999, 'demo', 'page_view', 'page_view', '2015-05-17 12:00:00', now64(3), '/planted')"
+            "INSERT INTO events_log "
+            "(raw_partition, kafka_partition, tenant, event, event_type, occurred_at, arrival_at, url) "
+            "VALUES (999, 999, 'demo', 'page_view', 'page_view', '2015-05-17 12:00:00', now64(3), '/planted')"
         )
     done = _sluice("demo", "--json", "--state", str(tmp_path / "demo"), state=tmp_path / "unused")
     assert done.returncode == 1

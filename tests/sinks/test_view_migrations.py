@@ -161,7 +161,7 @@ def test_the_second_form_of_the_events_table_is_reached_from_the_first(
     """Rows from before are there, and the view `events` knows the new columns."""
     everything = migrate.load()
     monkeypatch.setattr(migrate, "load", lambda: everything[:2])
-    monkeypatch.setattr("sinks.views.apply", lambda *_: [])
+    monkeypatch.setattr("sinks.views.apply", lambda *_, **__: [])
     migrate.apply(database)
     server = ClickHouse(database)
     server.execute("INSERT INTO events_log (tenant, event, properties) VALUES ('t', 'page_view', '{\"title\": \"T\"}')")
