@@ -46,6 +46,8 @@ class PartitionResult:
     fresh: Sequence[RawRecord] = ()
     values: list[bytes] = field(default_factory=list)
     new_ids: list[bytes] = field(default_factory=list)
+    # Raw offset → W3C trace context, of the records that came with one; those of `fresh` and others.
+    traces: dict[int, str] = field(default_factory=dict)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     outcome: Outcome | None = None
     # Contract label → records it judged.
@@ -95,6 +97,7 @@ def process(
         values += encoded(partition, part.rows, columns, are_short=part.are_short)
         ids += part.ids
         result.dead_letters += part.dead_letters
+        result.traces |= part.traces
         result.judged += part.judged
         result.unplanned += part.unplanned
     _tell(records, ids, values, window, result, lane)

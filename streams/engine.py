@@ -46,7 +46,8 @@ from streams.places import places
 from streams.records import encode_dead_letter, encode_outcome
 from streams.recovery import Recovery
 from streams.restated import RestatedReader, group_of
-from streams.transaction import TransactionAbortedError
+from streams.tracing import trace_headers
+from streams.transaction import Records, TransactionAbortedError
 from streams.window import DedupeWindow, pack
 
 log = get_logger(__name__)
@@ -246,12 +247,22 @@ class StreamEngine:
         if outcome is None:
             raise InvariantError(f"a batch of partition {result.partition} has no outcome")
         records = zip(result.fresh, result.values, strict=True)
-        curated = ((key, value, arrival_ms) for (_, arrival_ms, key, _), value in records)
-        letters = ((None, encode_dead_letter(letter), letter.arrival_at) for letter in result.dead_letters)
+        if result.traces:  # few clients send one
+            trace = result.traces.get
+            curated: Records = (
+                (key, value, arrival_ms, trace_headers(trace(offset, "")))
+                for (offset, arrival_ms, key, _), value in records
+            )
+        else:
+            curated = ((key, value, arrival_ms, None) for (_, arrival_ms, key, _), value in records)
+        letters: Records = (
+            (None, encode_dead_letter(letter), letter.arrival_at, trace_headers(letter.traceparent))
+            for letter in result.dead_letters
+        )
         for topic, values in (
             (self._topics.curated, curated),
             (self._topics.dead_letters, letters),
-            (self._topics.outcomes, [(None, encode_outcome(outcome), result.last_arrival_ms)]),
+            (self._topics.outcomes, [(None, encode_outcome(outcome), result.last_arrival_ms, None)]),
         ):
             transaction.send_all(self._producer, topic, result.partition, values)
 

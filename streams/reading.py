@@ -50,17 +50,19 @@ class Part:
     """What a part of a batch became. A row, a dedupe id and, if asked for, facts of each valid record, in order; a dead
     letter of each other one.
 
+    `traces` holds the W3C trace context of the records that came with one, by raw offset; a dead letter has its own.
     `judged` and `unplanned` count by the label of contracts: what they judged, and of that what had properties that
     they do not declare. `are_short` is as `rows.encoded` asks for it.
     """
 
-    __slots__ = ("are_short", "dead_letters", "facts", "ids", "judged", "rows", "unplanned")
+    __slots__ = ("are_short", "dead_letters", "facts", "ids", "judged", "rows", "traces", "unplanned")
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self.ids: list[bytes] = []
         self.facts: list[Facts] = []
         self.dead_letters: list[DeadLetter] = []
+        self.traces: dict[int, str] = {}
         self.judged: Counter[str] = Counter()
         self.unplanned: Counter[str] = Counter()
         self.are_short = True
@@ -187,6 +189,8 @@ class Reader:
             made.update(event.event_id.encode() if is_ascii else event.event_id.encode("latin-1"))
             add_id(made.digest())
             add_row((kind, offset, arrival_ms, received, event, properties, EMPTY_OBJECT, NO_TEXT))
+            if trace:
+                part.traces[offset] = value[at : at + (trace >> 1)].decode()
             if with_facts:
                 add_facts(facts)
         for kind, count in Counter(map(_kind_of, part.rows)).items():
@@ -205,6 +209,8 @@ class Reader:
         event, contract = judged.event, judged.contract
         kind = self._kind(record, env.head, judged)
         part.ids.append(dedupe_id(env.head.tenant, event.event_id))
+        if env.traceparent:
+            part.traces[record.offset] = env.traceparent
         part.rows.append(
             (
                 kind,

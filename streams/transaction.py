@@ -5,12 +5,16 @@ KIP-447). What an aborted or a fatal one leads to is the caller's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from core import kafka
 from core.failpoints import hit
+
+# Key, value, timestamp in milliseconds, headers.
+Headers: TypeAlias = list[tuple[str, bytes]] | None
+Records: TypeAlias = Iterable[tuple[bytes | None, bytes, int, Headers]]
 
 _FULL_S = 0.1  # that a full queue is waited for at a time
 
@@ -52,18 +56,16 @@ def commit(producer: Producer, group: Any, *, produce: Callable[[], None], offse
         raise
 
 
-def send_all(
-    producer: Producer, topic: str, partition: int, records: Iterable[tuple[bytes | None, bytes, int]]
-) -> None:
-    """Hand records of one partition to the producer: key, value, timestamp in milliseconds."""
+def send_all(producer: Producer, topic: str, partition: int, records: Records) -> None:
+    """Hand records of one partition to the producer."""
     produce = producer.produce
-    for key, value, timestamp_ms in records:
+    for key, value, timestamp_ms, headers in records:
         try:
             # By position, which costs a quarter less: the two between are callbacks.
-            produce(topic, value, key, partition, None, None, timestamp_ms)
+            produce(topic, value, key, partition, None, None, timestamp_ms, headers)
         except BufferError:
             producer.poll(_FULL_S)
-            send(producer, topic, partition, key, value, timestamp=timestamp_ms)
+            send(producer, topic, partition, key, value, timestamp=timestamp_ms, headers=headers)
 
 
 def send(producer: Producer, topic: str, partition: int, key: bytes | None, value: bytes, **more: Any) -> None:

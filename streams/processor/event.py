@@ -25,8 +25,9 @@ class Event(msgspec.Struct, Generic[P], frozen=True, kw_only=True, dict=True):
     """A valid, first-seen event. `P` is what its properties are read into; of a bare `Event`, a dict.
 
     `partition` and `offset` are its place on the source topic, `raw_partition` and `raw_offset` that of the raw
-    record. `fields` has every field of the record by name, also those that a newer release adds. `version` is the
-    contract's that it was judged by, `stable_version` the one whose shape its properties have.
+    record. `traceparent` is the W3C trace context of the request that brought it, empty without one. `fields` has
+    every field of the record by name, also those that a newer release adds. `version` is the contract's that it was
+    judged by, `stable_version` the one whose shape its properties have.
 
     Times are UTC. `properties`, `context` and `extra` (properties that the contract does not declare) are decoded
     when they are first asked for, and raise msgspec.DecodeError where the text is not of the type.
@@ -54,6 +55,7 @@ class Event(msgspec.Struct, Generic[P], frozen=True, kw_only=True, dict=True):
     partition: int = 0
     offset: int = 0
     key: bytes | None = None
+    traceparent: str = ""
     properties_json: str = "{}"
     context_json: str = "{}"
     extra_json: str = ""
@@ -78,7 +80,15 @@ class Event(msgspec.Struct, Generic[P], frozen=True, kw_only=True, dict=True):
 
 # Fields of the record that an Event has by the same name; the three JSON texts have names of their own.
 _JSON = {"properties": "properties_json", "context": "context_json", "extra": "extra_json"}
-_SAME = frozenset(Event.__struct_fields__) - {"partition", "offset", "key", "fields", "properties_type", *_JSON}
+_SAME = frozenset(Event.__struct_fields__) - {
+    "partition",
+    "offset",
+    "key",
+    "traceparent",
+    "fields",
+    "properties_type",
+    *_JSON,
+}
 
 
 @cache
@@ -97,7 +107,9 @@ class Reader:
         # in a tenth of a microsecond, reading it takes several.
         self._needle = varint(len(name)) + name if name else b""
 
-    def read(self, partition: int, offset: int, key: bytes | None, value: bytes) -> Event[Any] | None:
+    def read(
+        self, partition: int, offset: int, key: bytes | None, value: bytes, traceparent: str = ""
+    ) -> Event[Any] | None:
         """The event of a record; None if it is another contract's.
 
         Raises:
@@ -118,6 +130,7 @@ class Reader:
             partition=partition,
             offset=offset,
             key=key,
+            traceparent=traceparent,
             properties_type=self._properties_type,
             fields=row,
         )

@@ -17,6 +17,8 @@ from schemas.registry import Registry
 from streams.processor.declaration import Processor
 from streams.processor.emit import Emit, encoder
 from streams.processor.event import Event, Reader
+from streams.tracing import trace_headers
+from streams.transaction import Headers
 
 _REASON_CHARS = 1_000
 
@@ -29,6 +31,7 @@ class SourceRecord(NamedTuple):
     arrival_ms: int
     key: bytes | None
     value: bytes | None
+    traceparent: str = ""
 
 
 class Written(NamedTuple):
@@ -39,7 +42,7 @@ class Written(NamedTuple):
     key: bytes | None
     value: bytes
     timestamp_ms: int
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Headers = None
 
 
 @dataclass(slots=True)
@@ -80,7 +83,9 @@ class Step:
         wanted: list[tuple[SourceRecord, Event[Any]]] = []
         for record in records:
             try:
-                event = self._reader.read(record.partition, record.offset, record.key, record.value or b"")
+                event = self._reader.read(
+                    record.partition, record.offset, record.key, record.value or b"", record.traceparent
+                )
             except InputError as error:
                 self._failed(record, error, result)
                 continue
@@ -126,7 +131,8 @@ class Step:
             raise ValueError(f"{topic!r} is not declared: outputs are {', '.join(self._encoders)}")
         event = emit.event
         timestamp_ms = round(event.arrival_at.timestamp() * 1000)
-        return Written(topic, event.partition, emit.key_bytes(), encode(emit.value), timestamp_ms)
+        headers = trace_headers(event.traceparent)
+        return Written(topic, event.partition, emit.key_bytes(), encode(emit.value), timestamp_ms, headers)
 
     def _failed(self, record: SourceRecord, error: Exception, result: Result, event: Event[Any] | None = None) -> None:
         reason = _reason(error)
@@ -152,7 +158,8 @@ class Step:
                 record.key,
                 record.value or b"",
                 record.arrival_ms,
-                tuple((name, text.encode("utf-8", "replace")) for name, text in headers.items()),
+                [(name, text.encode("utf-8", "replace")) for name, text in headers.items()]
+                + (trace_headers(record.traceparent) or []),
             )
         )
 

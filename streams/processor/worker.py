@@ -32,6 +32,7 @@ from schemas.registry import registry_at
 from streams import transaction
 from streams.processor.declaration import Processor
 from streams.processor.step import Result, SourceRecord, Step
+from streams.tracing import traceparent_of
 from streams.transaction import TransactionAbortedError
 
 log = get_logger(__name__)
@@ -103,7 +104,7 @@ class ProcessorWorker:
             self._rewind = True
             return []
         records = [
-            SourceRecord(m.partition(), m.offset(), m.timestamp()[1], m.key(), m.value())
+            SourceRecord(m.partition(), m.offset(), m.timestamp()[1], m.key(), m.value(), traceparent_of(m.headers()))
             for m in messages
             if m.error() is None
         ]
@@ -148,7 +149,6 @@ class ProcessorWorker:
     def _produce(self, result: Result) -> None:
         for each in result.written:
             topic = f"{self._settings.topic_prefix}{each.topic}"
-            headers = list(each.headers) or None
             transaction.send(
                 self._producer,
                 topic,
@@ -156,7 +156,7 @@ class ProcessorWorker:
                 each.key,
                 each.value,
                 timestamp=each.timestamp_ms,
-                headers=headers,
+                headers=each.headers,
             )
 
     def _count(self, result: Result, seconds: float) -> None:

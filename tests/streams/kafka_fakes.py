@@ -28,6 +28,7 @@ class Message:
     data: bytes | None = None
     failure: KafkaError | None = None
     of: str = "t.raw"
+    sent_with: list[tuple[str, bytes]] | None = None
 
     def error(self) -> KafkaError | None:
         return self.failure
@@ -49,6 +50,9 @@ class Message:
 
     def value(self) -> bytes | None:
         return self.data
+
+    def headers(self) -> list[tuple[str, bytes]] | None:
+        return self.sent_with
 
     def __len__(self) -> int:
         return len(self.data or b"")

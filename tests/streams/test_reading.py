@@ -112,7 +112,7 @@ def known(head: Head, at: int) -> RawRecord:
 def become(part: Part) -> tuple[Any, ...]:
     written = [encoded(3, part.rows, columns, are_short=part.are_short) for columns in (CHAIN.apply(part.facts), None)]
     assert written[1] == encoded(3, part.rows, None, are_short=False)
-    return written, part.ids, part.facts, part.dead_letters, part.judged, part.unplanned
+    return written, part.ids, part.facts, part.dead_letters, part.judged, part.unplanned, part.traces
 
 
 @given(st.lists(values(), min_size=1, max_size=4))

@@ -127,6 +127,22 @@ def test_a_batch_moves_records_and_offsets_together(rig: Rig) -> None:
     assert {partition for _, partition, _ in rig.producer.committed} == {0}
 
 
+def test_the_trace_of_a_request_goes_on_with_what_became_of_it(rig: Rig) -> None:
+    long_way = {"extra_one": 1}  # not declared
+    rig.send(
+        raw_value(event_id="a", envelope={"traceparent": "00-a"}),
+        raw_value(event_id="b", envelope={"traceparent": ""}),
+        raw_value(event_id="c", envelope={"traceparent": "00-c"}, properties=long_way),
+        raw_value(event_id="d", envelope={"traceparent": "00-d"}, properties={"title": 7}),
+    )
+    assert rig.engine.handle(rig.batch())
+    assert [topic for topic, _, _ in rig.producer.committed] == [
+        f"t.{n}" for n in ("curated",) * 3 + ("dead_letters", "outcomes")
+    ]
+    traces = [dict(headers or ()).get("traceparent") for headers in rig.producer.headers]
+    assert traces == [b"00-a", None, b"00-c", b"00-d", None]
+
+
 def test_ids_are_remembered_after_the_commit(rig: Rig) -> None:
     rig.send(raw_value(event_id="a"))
     assert rig.engine.handle(rig.batch())

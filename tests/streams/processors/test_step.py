@@ -27,7 +27,7 @@ def run(declared: Any, records: list[SourceRecord]) -> Result:
 
 
 def headers(written: Written) -> dict[str, str]:
-    return {name: text.decode() for name, text in written.headers}
+    return {name: text.decode() for name, text in written.headers or ()}
 
 
 # -- what is read
@@ -111,8 +111,24 @@ def test_bytes_stay_and_all_else_is_json() -> None:
     written = run(each, [record(4, partition=2)]).written
     assert [w.value for w in written] == [b"\xff", '"é"'.encode(), b'{"a":"2023-11-14T22:13:20.123000Z"}', b"null"]
     assert {(w.topic, w.partition, w.key, w.timestamp_ms, w.headers) for w in written} == {
-        ("out", 2, b"demo|v", ARRIVAL_MS, ())
+        ("out", 2, b"demo|v", ARRIVAL_MS, None)
     }
+
+
+def test_what_is_made_of_an_event_continues_its_trace() -> None:
+    seen: list[str] = []
+
+    @processor(to="out")
+    def each(event: Event) -> Iterable[Emit]:
+        seen.append(event.traceparent)
+        if event.event_id == "e-1":
+            raise ValueError("no")
+        return [Emit(event, 1)]
+
+    traced, failing, without = record(0), record(1), record(2)
+    written = run(each, [traced._replace(traceparent="00-a"), failing._replace(traceparent="00-b"), without]).written
+    assert seen == ["00-a", "00-b", ""]
+    assert [headers(w).get("traceparent") for w in written] == ["00-a", "00-b", None]
 
 
 def test_an_emit_may_name_key_and_topic() -> None:

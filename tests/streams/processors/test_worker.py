@@ -53,7 +53,6 @@ class Rig:
 
     def written(self) -> list[bytes]:
         assert {(topic, partition) for topic, partition, _ in self.producer.committed} <= {("t.out", 0)}
-        assert self.producer.headers == [None] * len(self.producer.headers)
         return [each for _, _, each in self.producer.committed]
 
 
@@ -148,6 +147,16 @@ def test_a_record_that_comes_twice_is_refused(rig: Rig) -> None:
     rig.consumer.position = 0
     with pytest.raises(InvariantError, match="processed twice"):
         rig.step()
+
+
+def test_the_trace_of_an_event_goes_on(rig: Rig) -> None:
+    sent_with = [("other", b"x"), ("traceparent", b"00-a-b-01")]
+    rig.consumer.log += [
+        Message(0, number(1), of="t.curated", sent_with=sent_with),
+        Message(1, number(2), of="t.curated"),
+    ]
+    assert rig.step()
+    assert rig.producer.headers == [[("traceparent", b"00-a-b-01")], None]
 
 
 def test_a_fenced_producer_ends_the_worker(rig: Rig) -> None:
