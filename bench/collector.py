@@ -24,6 +24,7 @@ import urllib3
 from bench import load
 from bench.collect_events import collect_events
 from bench.pinning import cpu_s, pinned, rss_mib
+from bench.spooling import Spooling
 from core.settings import Settings
 from infra import ports, topics
 from infra.kafka import broker
@@ -60,13 +61,14 @@ class Measured:
 @click.option("--seconds", default=8.0, show_default=True, help="Length of each measurement.")
 @click.option("--rounds", default=3, show_default=True, help="Measurements of each server; the median counts.")
 @click.option("--soak-s", default=0.0, show_default=True, help="Full load for so long at the end, and memory over it.")
+@click.option("--spool", is_flag=True, help="Measure the spool instead: the broker frozen, and what comes after.")
 @click.option("--own-generator", is_flag=True, help="Use our load generator even where wrk is installed.")
 @click.option(
     "--fastapi-python",
     default=sys.executable,
     help="A Python that has bench/requirements.txt installed; (b) is left out where it has not.",
 )
-def main(*, seconds: float, rounds: int, soak_s: float, own_generator: bool, fastapi_python: str) -> None:
+def main(*, seconds: float, rounds: int, soak_s: float, spool: bool, own_generator: bool, fastapi_python: str) -> None:
     """Measure the collector beside (a) and (b).
 
     The load comes from wrk where it is installed (Debian's package of that name), else from bench.load, which is also
@@ -85,7 +87,7 @@ def main(*, seconds: float, rounds: int, soak_s: float, own_generator: bool, fas
     with TemporaryDirectory() as folder:
         settings = Settings(state_dir=Path(folder) / "kafka", kafka_heap_mib=1024, raw_retention_hours=1)
         prepared = broker.prepare(settings)
-        with Supervisor([[prepared.spec]]):
+        with Supervisor([[prepared.spec]]) as engines:
             settings = replace(
                 settings,
                 kafka_bootstrap=prepared.bootstrap,
@@ -94,23 +96,26 @@ def main(*, seconds: float, rounds: int, soak_s: float, own_generator: bool, fas
                 limit_client_per_minute=10**9,  # never reached, always counted
             )
             topics.apply(settings)
-            bench = _Bench(settings, Path(folder), seconds=seconds, own=own_generator)
+            bench = Bench(settings, Path(folder), seconds=seconds, own=own_generator)
+            if spool:
+                Spooling(bench, engines, subjects[0]).compare(rounds, soak_s)
+                return
             bench.compare(subjects, rounds)
             bench.latency(subjects[0])
             if soak_s:
                 bench.soak(subjects[0], soak_s)
 
 
-class _Bench:
+class Bench:
     def __init__(self, settings: Settings, folder: Path, *, seconds: float, own: bool) -> None:
-        self._settings = settings
-        self._seconds = seconds
+        self.settings = settings
+        self.seconds = seconds
         self._own = own
         events = collect_events(_EVENTS)
         batches = [b"[%s]" % b",".join(events[at : at + _BATCH]) for at in range(0, _EVENTS, _BATCH)]
-        self._singles, self._batches = folder / "singles", folder / "batches"
-        load.write_requests(self._singles, [_request(event) for event in events])
-        load.write_requests(self._batches, [_request(batch) for batch in batches])
+        self.singles, self.batches = folder / "singles", folder / "batches"
+        load.write_requests(self.singles, [_request(event) for event in events])
+        load.write_requests(self.batches, [_request(batch) for batch in batches])
         self._peak = 0.0
 
     def compare(self, subjects: list[Subject], rounds: int) -> None:
@@ -118,44 +123,44 @@ class _Bench:
             found: dict[str, list[Measured]] = {subject.name: [] for subject in subjects}
             for _ in range(rounds):
                 for subject in subjects:
-                    found[subject.name].append(self._measure(subject, self._singles, connections))
+                    found[subject.name].append(self._measure(subject, self.singles, connections))
             _show(f"single events, {connections} connections", found, per="request")
             self._peak = max(self._peak, statistics.median(each.rate for each in found[_OURS]))
-        both = {s.name: [self._measure(s, self._batches, 16) for _ in range(rounds)] for s in subjects if s.batches}
+        both = {s.name: [self._measure(s, self.batches, 16) for _ in range(rounds)] for s in subjects if s.batches}
         _show(f"batches of {_BATCH}, 16 connections", both, per="event", events=_BATCH)
 
     def latency(self, subject: Subject) -> None:
         rate = self._peak / 2
-        with self._running(subject):
-            found = self._load(self._singles, 64, self._seconds, rate=rate)
+        with self.running(subject):
+            found = self.load(self.singles, 64, self.seconds, rate=rate)
         click.echo(
             f"half the peak rate ({rate:,.0f}/s asked, {found.requests / found.seconds:,.0f}/s done): "
             f"p50 {found.p50_ms:.1f} ms, p99 {found.p99_ms:.1f} ms, {found.failed} failed"
         )
 
     def soak(self, subject: Subject, seconds: float) -> None:
-        with self._running(subject) as pid:
+        with self.running(subject) as pid:
             sizes = [rss_mib(pid)]
             ends = time.monotonic() + seconds
             while time.monotonic() < ends:
-                self._load(self._singles, 256, min(30.0, seconds))
+                self.load(self.singles, 256, min(30.0, seconds))
                 sizes.append(rss_mib(pid))
         click.echo("memory under full load, MiB every 30 s: " + " ".join(f"{size:.0f}" for size in sizes))
 
     def _measure(self, subject: Subject, requests: Path, connections: int) -> Measured:
-        with self._running(subject) as pid:
-            self._load(requests, connections, _WARM_S)
+        with self.running(subject) as pid:
+            self.load(requests, connections, _WARM_S)
             before = cpu_s(pid)
-            found = self._load(requests, connections, self._seconds)
+            found = self.load(requests, connections, self.seconds)
             used = cpu_s(pid) - before
             return Measured(
                 used / found.requests * 1e6, found.requests / found.seconds, found.p99_ms, rss_mib(pid), found.failed
             )
 
-    def _load(self, requests: Path, connections: int, seconds: float, *, rate: float = 0.0) -> load.Load:
+    def load(self, requests: Path, connections: int, seconds: float, *, rate: float = 0.0) -> load.Load:
         return load.run(
             requests,
-            port=self._settings.collector_port,
+            port=self.settings.collector_port,
             connections=connections,
             seconds=seconds,
             core=_LOAD_CORE,
@@ -164,15 +169,15 @@ class _Bench:
         )
 
     @contextmanager
-    def _running(self, subject: Subject) -> Iterator[int]:
+    def running(self, subject: Subject) -> Iterator[int]:
         env = {key: os.environ[key] for key in ("HOME", "LANG", "PATH") if key in os.environ}
-        url = f"http://127.0.0.1:{self._settings.collector_port}/health/ready"
+        url = f"http://127.0.0.1:{self.settings.collector_port}/health/ready"
         child = Child(
             ChildSpec(
                 name="server",
                 argv=subject.argv,
-                env=env | self._settings.to_env() | {"PYTHONPATH": str(_ROOT)},
-                log_path=self._settings.state_dir / "server.log",
+                env=env | self.settings.to_env() | {"PYTHONPATH": str(_ROOT)},
+                log_path=self.settings.state_dir / "server.log",
                 ready=lambda: _answers(url),
                 stop_grace_s=20.0,
             )

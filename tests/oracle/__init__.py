@@ -16,5 +16,10 @@ Stream workers alone, three of them on eight partitions, straight from the raw t
     stream_judge.py  what each raw record must have become, against every topic
     stream_run.py    one run: load, disturb, come to rest, judge
 
+Collectors alone, with a broker that comes and goes:
+
+    collector_run.py    one run: load, kills and freezes of both, a verdict
+    collector_judge.py  what is in the raw topics against what was acknowledged
+
 Nothing here knows how the pipeline works inside: it sees HTTP answers, topics and tables.
 """

@@ -23,11 +23,13 @@ from tests.oracle.workload import Issued, Workload
 class Obligations:
     """What the collector acknowledged. Thread-safe by append-only use under the interpreter's lock.
 
-    `acknowledged` counts acknowledgements per event id. `shaken` are visitors with a request that failed: the order of
-    their events is not what was sent, because a part of the request may have arrived.
+    `acknowledged` counts acknowledgements per event id, `receipts` holds the latest receipt of each. `shaken` are
+    visitors with a request that failed: the order of their events is not what was sent, because a part of the request
+    may have arrived.
     """
 
     acknowledged: dict[str, int] = field(default_factory=dict)
+    receipts: dict[str, str] = field(default_factory=dict)
     shaken: set[str] = field(default_factory=set)
     requests: int = 0
     retried: int = 0
@@ -111,6 +113,7 @@ class Sender:
         for event, verdict in zip(batch, verdicts, strict=True):
             assert verdict["verdict"] == "accepted", verdict
             self.obligations.acknowledged[event.event_id] = self.obligations.acknowledged.get(event.event_id, 0) + 1
+            self.obligations.receipts[event.event_id] = verdict["receipt"]
         return True
 
 

@@ -1,6 +1,7 @@
 """Which events exist: all of them follow from a seed, so that the judge can recompute what any id must hold.
 
-Most are valid, some break their contract, some are sent twice. A visitor's events carry a counter.
+Most are valid, some break their contract, some are sent twice. A visitor's events carry a counter. Where it is asked
+for, some hold what the collector must take out.
 """
 
 from __future__ import annotations
@@ -29,13 +30,16 @@ _FIRST_MS = 1_780_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """One event as it is sent. `valid` says whether it keeps its contract."""
+    """One event as it is sent. `valid` says whether it keeps its contract, `stored` is what redaction leaves of `body`
+    by what docs/privacy.md says.
+    """
 
     event_id: str
     visitor: str
     counter: int
     valid: bool
     body: dict[str, Any]
+    stored: dict[str, Any]
 
     @property
     def properties(self) -> bytes:
@@ -51,6 +55,7 @@ class Workload:
     visitors: int = 400
     invalid_share: float = 0.02
     repeat_share: float = 0.02
+    secret_share: float = 0.0
     issued: dict[str, Issued] = field(default_factory=dict)
 
     def lane(self, number: int, lanes: int) -> Iterator[Issued]:
@@ -88,7 +93,37 @@ class Workload:
             "consent_state": "granted",
             "occurred_at": _rfc3339(_FIRST_MS + random_.randrange(3 * 86_400_000)),
         }
-        return Issued(event_id, visitor, counter, valid, body)
+        stored = body
+        if self.secret_share and random_.random() < self.secret_share:
+            body, stored = _with_secrets(body, random_.randrange(10**9))
+        return Issued(event_id, visitor, counter, valid, body, stored)
+
+
+def _with_secrets(body: dict[str, Any], number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`body` with secrets and an address in it, and the same after both are taken out."""
+    sep = "&" if "?" in body["url"] else "?"
+    host = "shop.example"
+
+    def one(url: str, referrer: str, **properties: str) -> dict[str, Any]:
+        return body | {"url": url, "referrer": referrer, "properties": body["properties"] | properties}
+
+    plain = body["url"].partition(host)[2]
+    return (
+        one(
+            f"https://ada:pw{number}@{host}{plain}{sep}reset_token=t{number}&n=1",
+            f"https://{host}/?next=%2Flogin%3Fpassword%3Dp{number}",
+            api_key_password=f"s{number}",
+            client_ip=f"203.0.113.{number % 255}",
+            link=f"/a?Secret={number}#b",
+        ),
+        one(
+            f"https://{host}{plain}{sep}reset_token=REDACTED&n=1",
+            f"https://{host}/?next=%2Flogin%3Fpassword%3DREDACTED",
+            api_key_password="REDACTED",
+            client_ip="203.0.113.0",
+            link="/a?Secret=REDACTED#b",
+        ),
+    )
 
 
 def _rfc3339(ms: int) -> str:
