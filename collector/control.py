@@ -10,6 +10,7 @@ from functools import partial
 from collector.abuse import AbuseLog
 from collector.admin_gate import AdminGate
 from collector.controls import Controls
+from collector.drops import DropLog
 from collector.following import Following
 from collector.key_admin import KeyAdmin
 from collector.key_table import KeyTable
@@ -46,6 +47,7 @@ class Control:
         self.limits = Limits.shared(settings, pepper=self._pepper)
         collector = f"{socket.gethostname()}-{settings.collector_worker_id}"
         self.abuse = AbuseLog(settings, collector=collector, clock=SystemClock())
+        self.drops = DropLog(settings, collector=collector, clock=SystemClock())
         self._loaded = asyncio.Event()
 
     def controls(self) -> Controls:
@@ -64,6 +66,7 @@ class Control:
             flags=self.flags,
             limits=self.limits,
             abuse=self.abuse,
+            drops=self.drops,
             routes=admin.routes(),
             trouble=self.trouble,
         )
@@ -75,6 +78,7 @@ class Control:
             keys=self.keys,
             flags=self.flags,
             abuse=self.abuse,
+            drops=self.drops,
             on_loaded=partial(_set, loop, self._loaded),
         )
         self._following.start()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from starlette.routing import Route
 
 from collector.abuse import AbuseLog
+from collector.drops import DropLog
 from collector.keys import Keys
 from collector.limits import Limits
 from core.flags import Flags
@@ -19,7 +20,8 @@ def _none() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Controls:
-    """Without `limits` nothing is limited, without `abuse` nothing is told of what was refused.
+    """Without `limits` nothing is limited, without `abuse` nothing is told of what was refused, without `drops`
+    nothing of what was dropped.
 
     `routes` are those that change what decides. `trouble` says why keys cannot be judged now, "" if they can."""
 
@@ -27,5 +29,6 @@ class Controls:
     flags: Flags = field(default_factory=Flags)
     limits: Limits | None = None
     abuse: AbuseLog | None = None
+    drops: DropLog | None = None
     routes: Sequence[Route] = ()
     trouble: Callable[[], str] = _none

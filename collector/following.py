@@ -1,4 +1,5 @@
-"""The control topic as a collector follows it: tracking keys and flags, in a thread of their own.
+"""The control topic as a collector follows it: tracking keys and flags, in a thread of their own, which also tells what
+was refused and dropped.
 
 Requests never wait for it. Until it has read what was there at the start, keys may be unknown that are good, and the
 table says so. What cannot be followed any more ends the process: a collector that does not hear of revocations would
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from confluent_kafka import KafkaException, Producer
 
 from collector.abuse import AbuseLog
+from collector.drops import DropLog
 from collector.key_entries import USED
 from collector.key_table import KeyTable
 from core import kafka
@@ -47,6 +49,7 @@ class Following:
         keys: KeyTable,
         flags: Flags,
         abuse: AbuseLog,
+        drops: DropLog,
         on_loaded: Callable[[], None],
         clock: Clock | None = None,
     ) -> None:
@@ -55,6 +58,7 @@ class Following:
         self._keys = keys
         self._flags = flags
         self._abuse = abuse
+        self._drops = drops
         self._on_loaded = on_loaded
         self._clock = clock or SystemClock()
         self._stopping = threading.Event()
@@ -80,6 +84,7 @@ class Following:
         follower = ControlFollower(self._settings, self._take, name="collector")
         producer = Producer(kafka.producer(self._settings) | {"enable.idempotence": False})
         follower.begin()
+        self._tell_drops(producer)
         report_at = time.monotonic() + _REPORT_S
         while not self._stopping.is_set():
             follower.poll(_WAIT_S)
@@ -90,8 +95,10 @@ class Following:
             if time.monotonic() >= report_at:
                 report_at = time.monotonic() + _REPORT_S
                 self._report(producer)
+                self._tell_drops(producer)
             producer.poll(0)
         self._report(producer)
+        self._tell_drops(producer, closing=True)
         producer.flush(_FLUSH_S)
         follower.close()
 
@@ -108,3 +115,16 @@ class Following:
                 producer.produce(each.topic, each.value, each.key)
             except BufferError:
                 return
+
+    def _tell_drops(self, producer: Producer, *, closing: bool = False) -> None:
+        """Until Kafka has them: `DropLog` tells again what it has not."""
+        telling = self._drops.telling(closing=closing)
+        if telling is None:
+            return
+        record, told = telling
+        try:
+            producer.produce(
+                record.topic, record.value, record.key, on_delivery=lambda error, _: told(stored=error is None)
+            )
+        except BufferError:
+            told(stored=False)

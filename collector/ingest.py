@@ -21,6 +21,7 @@ from collector import body, forms, headers, pixel, problems, verdicts
 from collector.caller import Caller
 from collector.controls import Controls
 from collector.cors import Cors
+from collector.drops import Dropped
 from collector.faults import Fault
 from collector.flood import Flood
 from collector.headers import RequestHead
@@ -195,6 +196,8 @@ class Collect:
             await self._publish(judged)
         answer = verdicts.answer(judged.verdicts)
         self._count(answer)
+        if judged.drops and self._controls.drops:
+            self._controls.drops.count(judged.drops)
         return _picture(answer) if is_pixel else _reply_of(answer)
 
     def _other_method(self, method: str, head: RequestHead, *, allow: str) -> Reply:
@@ -233,16 +236,15 @@ class Collect:
         fates = await self._publisher.publish(self._flood.routed(judged.records))
         hit("collector.after_publish")
         self._publish_seconds.observe(self._clock.monotonic() - started)
-        for index, fate in zip(judged.positions, fates, strict=True):
+        for index, record, fate in zip(judged.positions, judged.records, fates, strict=True):
             verdict = judged.verdicts[index]
             if isinstance(fate, str):
                 verdict.receipt = fate
+            elif fate is Failure.TOO_LARGE:
+                judged.verdicts[index] = rejected(index, _TOO_LARGE, event_id=verdict.event_id)
+                judged.drops.append(Dropped(record.key.partition(b"|")[0].decode(), "", _TOO_LARGE.code))
             else:
-                judged.verdicts[index] = (
-                    rejected(index, _TOO_LARGE, event_id=verdict.event_id)
-                    if fate is Failure.TOO_LARGE
-                    else Verdict(verdict.event_id, "retry", index=index)
-                )
+                judged.verdicts[index] = Verdict(verdict.event_id, "retry", index=index)
 
 
 def _in_place_of(error: RequestError, caller: Caller) -> RequestError:

@@ -19,6 +19,7 @@ import msgspec
 
 from collector.caller import Caller
 from collector.contract import EMPTY_OBJECT, MAX_DEPTH, MAX_OBJECT_BYTES, MAX_PROPERTIES, Event
+from collector.drops import Dropped
 from collector.faults import JSON_ERRORS, Fault, FaultError, explain
 from collector.forms import Form
 from collector.keys import Grant
@@ -41,17 +42,22 @@ class _Glimpse(msgspec.Struct):
 
     event_id: Any = None
     tracking_key: Any = None
+    event_type: Any = None
+    name: Any = None
 
 
 _GLIMPSE = msgspec.json.Decoder(_Glimpse)
 
 
 class Judged(NamedTuple):
-    """`records[i]` belongs to `verdicts[positions[i]]`, which says `accepted` until publishing says otherwise."""
+    """`records[i]` belongs to `verdicts[positions[i]]`, which says `accepted` until publishing says otherwise. `drops`
+    has one for each other verdict.
+    """
 
     verdicts: list[Verdict]
     records: list[Record]
     positions: list[int]
+    drops: list[Dropped]
 
 
 class Judge:
@@ -94,20 +100,22 @@ class Judge:
         verdicts: list[Verdict] = []
         records: list[Record] = []
         positions: list[int] = []
+        drops: list[Dropped] = []
         any_key = grant is not None
         usual = grant if form.tenant is None else None
         for index, raw in enumerate(form.events):
-            text = b""
+            text, known = b"", grant
             try:
                 text = self._readable(raw)
                 event = _decode(text)
                 if usual is not None and event.tracking_key is None and event.tenant is None:
                     event_grant = usual
                 else:
-                    event_grant = _event_grant(event, grant, form, caller)
+                    known = event_grant = _event_grant(event, grant, form, caller)
                 any_key = True
                 if drop := self._policy.drop(event, dnt=arrival.dnt, gpc=arrival.gpc):
                     verdicts.append(Verdict(event.event_id, "consent_dropped", index=index, code=drop))
+                    drops.append(Dropped(event_grant.tenant, event.name or event.event_type, drop))
                     continue
                 _check(event, text)
             except FaultError as error:
@@ -116,6 +124,8 @@ class Judge:
                 if form.single:
                     _raise_for_single(error.fault)
                 verdicts.append(rejected(index, error.fault, event_id=_readable_id(glimpse.event_id)))
+                name = _readable_name(glimpse) if text else ""  # not of what is not redacted
+                drops.append(Dropped(known.tenant if known else "", name, error.fault.code))
                 continue
             record, event_id, source = normalise(event, grant=event_grant, arrival=arrival, random_ids=self._ids)
             positions.append(len(verdicts))
@@ -123,7 +133,7 @@ class Judge:
             verdicts.append(Verdict(event_id, "accepted", source))
         if not any_key:
             raise UnauthorizedError("no tracking key that is known; send `Authorization: Bearer KEY`")
-        return Judged(verdicts, records, positions)
+        return Judged(verdicts, records, positions, drops)
 
     def _readable(self, raw: msgspec.Raw) -> bytes:
         """The event as all that follows may see it."""
@@ -208,6 +218,11 @@ def _glimpse(text: bytes) -> _Glimpse:
 
 def _readable_id(value: object) -> str | None:
     return value if isinstance(value, str) and len(value) <= 128 else None
+
+
+def _readable_name(glimpse: _Glimpse) -> str:
+    name = glimpse.name or glimpse.event_type
+    return name if isinstance(name, str) else ""
 
 
 def _raise_for_single(fault: Fault) -> None:

@@ -116,7 +116,7 @@ class Settings:
     )
     retention_audit_days: int = _setting(0, unit="days", help="How long the audit is kept; 0 is for ever.", minimum=0)
     retention_abuse_days: int = _setting(
-        90, unit="days", help="How long abuse records are kept; 0 is for ever.", minimum=0
+        90, unit="days", help="How long is kept what collectors refused and dropped; 0 is for ever.", minimum=0
     )
     retention_personal_days: int = _setting(
         0,

@@ -41,6 +41,7 @@ class Topics:
     control       operators → all: low-rate commands and state, followed by every process
     audit         collector, operators → ClickHouse: who did what to keys, flags and data
     abuse         collector → ClickHouse: refused requests, counted by who and why
+    drops         collector → ClickHouse: events understood and not stored, counted by tenant, event and reason
     restated_ids  replay → streams: ids of events that come back, for the dedupe windows (`streams.restated`)
     restatements  replay → whoever copies rows: days whose rows are others from now on
     """
@@ -53,6 +54,7 @@ class Topics:
     control: str
     audit: str
     abuse: str
+    drops: str
     restated_ids: str
     restatements: str
 
@@ -91,6 +93,6 @@ def declared(settings: Settings) -> list[Topic]:
         Topic(names.restated_ids, settings.partitions, copies, told | {"retention.ms": derived_ms}),
         Topic(names.control, 1, copies, base | {"cleanup.policy": "compact"}),
         Topic(names.audit, 1, copies, told | {"retention.ms": str(_AUDIT_MS)}),
-        Topic(names.abuse, 1, copies, told | {"retention.ms": derived_ms}),
+        *(Topic(name, 1, copies, told | {"retention.ms": derived_ms}) for name in (names.abuse, names.drops)),
         Topic(names.restatements, 1, copies, told | {"retention.ms": str(_AUDIT_MS)}),
     ]

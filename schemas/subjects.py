@@ -15,6 +15,7 @@ RECORD_OF = {
     "outcomes": "outcome",
     "audit": "audit",
     "abuse": "abuse",
+    "drops": "drops",
     "restated_ids": "restated_ids",
     "restatements": "restatement",
 }

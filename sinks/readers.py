@@ -24,7 +24,8 @@ _TENANT_VIEWS: Final = ("events", "sessions", "dead_letters", r".+_(?:daily|hour
 _ANALYST_VIEWS: Final = (*_TENANT_VIEWS, "outcomes", "restated_outcomes")
 # Raw bytes, personal data, what concerns the operator, and views with parameters, which cannot be passed on.
 RESTRICTED: Final = (
-    "raw_archive", "raw_gaps", "completeness", r".+_pii", "audit", "abuse", r"hidden_.+", "sessions_between",
+    "raw_archive", "raw_gaps", "completeness", r".+_pii", "audit", "abuse", "drops", "drop_epochs", r"hidden_.+",
+    "sessions_between",
 )  # fmt: skip
 
 

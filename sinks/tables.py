@@ -78,6 +78,7 @@ def filled(topics: Topics) -> Mapping[str, Table]:
         topics.outcomes: _avro("outcomes_log", Container("outcome", arrival=True, without=frozenset({"ids"}))),
         topics.audit: _avro("audit_log", Container("audit", arrival=True)),
         topics.abuse: _avro("abuse_log", Container("abuse", arrival=True)),
+        topics.drops: _avro("drops_log", Container("drops", arrival=True)),
     }
 
 

@@ -25,7 +25,7 @@ _TABLES = {
     Layer.OUTCOMES: ("outcomes_log", "restated_outcomes_log"),
     Layer.DEAD_LETTERS: ("dead_letters_log",),
     Layer.AUDIT: ("audit_log",),
-    Layer.ABUSE: ("abuse_log",),
+    Layer.ABUSE: ("abuse_log", "drops_log"),
 }
 
 

@@ -28,6 +28,7 @@ OURS = {
     "sluice.raw_historic-value": "raw_envelope",
     "sluice.audit-value": "audit",
     "sluice.abuse-value": "abuse",
+    "sluice.drops-value": "drops",
     "sluice.restated_ids-value": "restated_ids",
     "sluice.restatements-value": "restatement",
     "sluice.curated-value": "event",

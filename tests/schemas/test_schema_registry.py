@@ -56,6 +56,7 @@ def test_ids_never_change() -> None:
         "outcome:2": 12,
         "audit:1": 14,
         "abuse:1": 15,
+        "drops:1": 20,
         "restatement:1": 30,
         "restated_ids:1": 40,
         "identity_context:1": 100,

@@ -50,12 +50,17 @@ RECORDS: dict[str, dict[str, Any]] = {
         "id": "i", "since": NOON_MS, "until": NOON_MS + 1000, "collector": "c", "tenant": "t", "key_id": "k",
         "network": "192.0.2.0", "reason": "limit_key", "requests": 5,
     },
+    "drops_log": {
+        "collector": "c", "epoch": "e", "sequence": 3, "since": NOON_MS, "until": NOON_MS + 1000, "closing": True,
+        "total": 5, "drops": [{"tenant": "t", "event": "page_view", "reason": "dnt", "events": 2, "total": 5}],
+    },
 }  # fmt: skip
 SUBJECTS = {
     "dead_letters_log": "dead_letter",
     "outcomes_log": "outcome",
     "audit_log": "audit",
     "abuse_log": "abuse",
+    "drops_log": "drops",
 }
 
 
@@ -201,6 +206,7 @@ def test_a_hidden_day_is_hidden_in_its_layer_only(server: ClickHouse, request: p
         "raw_archive_log": "raw_archive",
         "audit_log": "audit",
         "abuse_log": "abuse",
+        "drops_log": "drops",
     }
     for name, table in TABLES.items():
         server.execute(f"TRUNCATE TABLE {name}")
@@ -210,7 +216,7 @@ def test_a_hidden_day_is_hidden_in_its_layer_only(server: ClickHouse, request: p
         return {view: server.scalar(f"SELECT count() FROM {view}") for view in views.values()}
 
     assert set(seen().values()) == {1}
-    layers = {"raw": {"raw_archive"}, "outcomes": {"outcomes", "dead_letters"}, "system": {"audit", "abuse"}}
+    layers = {"raw": {"raw_archive"}, "outcomes": {"outcomes", "dead_letters"}, "system": {"audit", "abuse", "drops"}}
     for layer, hidden in (layers | {"events": {"events"}}).items():
         server.execute(
             "INSERT INTO generations (arrival_day, generation, visible, version, layer) "
