@@ -8,22 +8,24 @@ from __future__ import annotations
 from collector.controls import Controls
 from collector.keys import BOOTSTRAP_KEY_ID, Grant, Refusal
 from collector.limits import Exceeded
-from collector.problems import NotNowError, OriginError, RateLimitedError
+from collector.problems import BrowserKeyError, NotNowError, OriginError, RateLimitedError
 
 
 class Caller:
     """`origin` is the page's as its browser names it, "" as long as it names none; `address` the client's, whole.
+    `browser_only`: keys stand where everyone can read them.
 
     `locked` is set once the client has brought so many keys that do not work that no further one is looked up.
     """
 
-    __slots__ = ("_charged", "_controls", "address", "bootstrap", "grant", "locked", "origin")
+    __slots__ = ("_charged", "_controls", "address", "bootstrap", "browser_only", "grant", "locked", "origin")
 
     def __init__(self, controls: Controls) -> None:
         self._controls = controls
         self._charged: tuple[str, ...] = ()
         self.origin = ""
         self.address = ""
+        self.browser_only = False
         self.grant: Grant | None = None  # of the key that was used last
         self.bootstrap = False  # whether the bootstrap key was used
         self.locked: Exceeded | None = None
@@ -34,11 +36,14 @@ class Caller:
         Raises:
             NotNowError: keys are not read yet.
             OriginError: the key is a browser's, and for other pages.
+            BrowserKeyError: the key is none of a browser, and only such keys are for here.
             RateLimitedError: a limit of the key is used up.
         """
         if self.locked:
             return None
         found = self._controls.keys.find(text, self.origin)
+        if self.browser_only and isinstance(found, Grant) and not found.browser:
+            found = Refusal("exposed_key", found.tenant, found.key_id)
         if isinstance(found, Refusal):
             self._refuse(found)
             return None
@@ -76,6 +81,11 @@ class Caller:
             self.locked = self._controls.limits.refuse(self.address, guessed_id=guessed)
         if refusal.reason == "origin":
             raise OriginError("the tracking key is not for pages of this origin")
+        if refusal.reason == "exposed_key":
+            raise BrowserKeyError(
+                "pixels and beacons take browser keys only: this one is secret and must not stand in a URL or a page. "
+                "Make a browser key, and replace this one if it was published"
+            )
 
     def _count(self, reason: str, tenant: str, key_id: str) -> None:
         if self._controls.abuse:

@@ -23,6 +23,7 @@ Code = Literal[
     "unauthorized",
     "tenant_mismatch",
     "origin_not_allowed",  # a browser key on another page
+    "browser_key_required",  # a secret key in a beacon
 ]
 
 # The library reports these three outside its own tree: nesting and encoding are faults like any other.

@@ -47,16 +47,11 @@ from core.settings import Settings
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-PATHS = frozenset(
-    {
-        "/api/v1/tracking/collect",
-        "/api/v1/tracking/collect/",
-        # What `navigator.sendBeacon` sends: no header of its own, so the key is in the body.
-        "/api/v1/tracking/beacon",
-        "/api/v1/tracking/beacon/",
-        *pixel.PATHS,
-    }
-)
+# What `navigator.sendBeacon` sends: no header of its own, so the key is in the body.
+_BEACONS = frozenset({"/api/v1/tracking/beacon", "/api/v1/tracking/beacon/"})
+# Where a key stands in a page or in a URL.
+_PUBLIC = _BEACONS | pixel.PATHS
+PATHS = frozenset({"/api/v1/tracking/collect", "/api/v1/tracking/collect/"}) | _PUBLIC
 RETRY_AFTER_S = b"1"
 INGEST: FlagName = "tracking.ingest.enabled"
 # Who switches ingest off needs minutes. Longer makes clients come back late.
@@ -159,6 +154,7 @@ class Collect:
         if scope["method"] != ("GET" if is_pixel else "POST"):
             return self._other_method(scope["method"], head, allow="GET, OPTIONS" if is_pixel else "POST, OPTIONS")
         caller.origin = head.origin or (headers.referrer_origin(scope["headers"]) if is_pixel else "")
+        caller.browser_only = path in _PUBLIC
         peer = scope.get("client")
         caller.address = self._proxies.client(peer[0], head.forwarded_for) if peer else ""
         if not self._flags[INGEST].enabled:

@@ -26,7 +26,14 @@ from collector.keys import Grant
 from collector.normal import Arrival, normalise
 from collector.oddities import depth
 from collector.privacy import Policy
-from collector.problems import OriginError, RequestError, TenantMismatchError, TooLargeError, UnauthorizedError
+from collector.problems import (
+    BrowserKeyError,
+    OriginError,
+    RequestError,
+    TenantMismatchError,
+    TooLargeError,
+    UnauthorizedError,
+)
 from collector.publisher import Record
 from collector.redaction import Redaction
 from collector.verdicts import Verdict, rejected
@@ -74,7 +81,7 @@ class Judge:
 
         Raises:
             UnauthorizedError, TenantMismatchError
-            NotNowError, OriginError: as `Caller.find`.
+            NotNowError, OriginError, BrowserKeyError: as `Caller.find`.
         """
         grant = bearer
         if form.tracking_key is not None:
@@ -96,6 +103,7 @@ class Judge:
             TooLargeError: a bare event is above the limit.
             UnauthorizedError: there is no `grant` and no event brought a key that works.
             NotNowError: as `Caller.find`.
+            BrowserKeyError: as `Caller.find`, of the key of a bare event.
         """
         verdicts: list[Verdict] = []
         records: list[Record] = []
@@ -148,6 +156,10 @@ def _event_grant(event: Event, grant: Grant | None, form: Form, caller: Caller) 
             own = caller.find(event.tracking_key)
         except OriginError as error:
             raise FaultError("origin_not_allowed", "$.tracking_key", error.message) from None
+        except BrowserKeyError as error:
+            if form.single:
+                raise
+            raise FaultError("browser_key_required", "$.tracking_key", error.message) from None
         if own is None:
             raise FaultError("unauthorized", "$.tracking_key", "the tracking key of the event is not known")
         grant = grant or own
@@ -166,6 +178,8 @@ def _is_key(value: object, caller: Caller) -> bool:
         return isinstance(value, str) and caller.find(value) is not None
     except OriginError:
         return False
+    except BrowserKeyError:
+        return True
 
 
 def _decode(text: bytes) -> Event:

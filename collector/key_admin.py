@@ -245,9 +245,9 @@ def _entry(record: KeyRecord) -> dict[str, bytes | None]:
 def _normal(given: tuple[str, ...]) -> tuple[str, ...]:
     found = []
     for at, origin in enumerate(given):
-        normal = origins.normal(origin)
+        normal = origin if origin == origins.NO_PAGE else origins.normal(origin)
         if normal is None:
-            message = "not an origin such as https://shop.example or https://*.shop.example"
+            message = "not an origin such as https://shop.example or https://*.shop.example, nor `none`"
             raise RequestError(message, code="invalid_field", field=f"$.origins[{at}]")
         found.append(normal)
     return tuple(dict.fromkeys(found))

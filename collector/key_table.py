@@ -141,7 +141,7 @@ class KeyTable:
         # An entry is written once. Should there be two, every process takes the same one.
         known = self._keys.get(key_id)
         if known is None or known.record is None or key_entries.encode(record) < key_entries.encode(known.record):
-            grant = Grant(record.tenant, key_id, record.requests_per_minute)
+            grant = Grant(record.tenant, key_id, record.requests_per_minute, record.kind == "browser")
             self._change(key_id, record=record, digest=digest, grant=grant)
         if record.replaces:
             before = self._keys.get(record.replaces, _NO_KEY)

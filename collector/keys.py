@@ -15,12 +15,13 @@ Reason = Literal[
     "revoked_key",
     "expired_key",  # also: replaced, and its overlap is over
     "origin",  # a browser key on a page that it is not for
+    "exposed_key",  # a secret key where everyone can read it
     "not_loaded",  # keys are not read yet: it may be a good one
 ]
 
 
 class Grant(NamedTuple):
-    """What a key gives. `key_id` travels with every event.
+    """What a key gives. `key_id` travels with every event. `browser`: it is public, and may stand where everyone reads.
 
     `requests_per_minute` of one client: None for what the settings say, 0 for no limit.
     """
@@ -28,6 +29,7 @@ class Grant(NamedTuple):
     tenant: str
     key_id: str
     requests_per_minute: int | None = None
+    browser: bool = False
 
 
 class Refusal(NamedTuple):

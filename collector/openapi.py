@@ -38,7 +38,7 @@ _ADMIN: list[dict[str, list[str]]] = [{"adminToken": []}]
 PROBLEMS: dict[int, tuple[str, ...]] = {
     400: ("bad_request", "invalid_json", "invalid_encoding", "invalid_query", "malformed_request"),
     401: ("unauthorized",),
-    403: ("tenant_mismatch", "origin_not_allowed"),
+    403: ("tenant_mismatch", "origin_not_allowed", "browser_key_required"),
     404: ("not_found",),
     405: ("method_not_allowed",),
     408: ("body_timeout",),

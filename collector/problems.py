@@ -4,6 +4,7 @@
     ├── UnauthorizedError     401  no tracking key that works
     ├── TenantMismatchError   403  the key works, for another tenant
     ├── OriginError           403  the key works, on other pages
+    ├── BrowserKeyError       403  the key works, and is too secret for where it stands
     ├── NotFoundError         404
     ├── MethodError           405
     ├── ConflictError         409  what is asked for does not go with what is there
@@ -60,6 +61,12 @@ class TenantMismatchError(RequestError):
 
 class OriginError(RequestError):
     code = "origin_not_allowed"
+    title = "Forbidden"
+    http_status = 403
+
+
+class BrowserKeyError(RequestError):
+    code = "browser_key_required"
     title = "Forbidden"
     http_status = 403
 

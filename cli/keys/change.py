@@ -15,7 +15,13 @@ _HOUR_S = 3600
 @click.option("--tenant", required=True, help="Whose events it may send.")
 @click.option("--name", default="", help="What it is for.")
 @click.option("--browser", is_flag=True, help="For pages: public, and bound to their origins.")
-@click.option("--origin", "origins", multiple=True, metavar="ORIGIN", help="https://shop.example; may be repeated.")
+@click.option(
+    "--origin",
+    "origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="https://shop.example, or none for mails; may be repeated.",
+)
 @click.option("--test", is_flag=True, help="Begin it with slc_test_ instead of slc_live_.")
 @click.option("--expires-at", metavar="TIME", help="RFC 3339 with an offset: when it ends by itself.")
 @click.option("--requests-per-minute", type=click.IntRange(min=0), help="Of one client; 0 for no limit.")

@@ -1,4 +1,4 @@
-"""Tracking keys for tests: one, or any. Which tenant it speaks for is a setting."""
+"""Tracking keys for tests: one, or any. Which tenant it speaks for is a setting. None is a secret."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class AnyKey:
     """Every secret gives the same tenant; an event without any key is still refused."""
 
     def __init__(self, *, tenant: str) -> None:
-        self._grant = Grant(tenant, "any")
+        self._grant = Grant(tenant, "any", browser=True)
 
     def find(self, text: str, _origin: str = "") -> Grant | Refusal:
         return self._grant if text else Refusal("unknown_key")
@@ -22,7 +22,7 @@ class OneKey:
 
     def __init__(self, text: str, *, tenant: str) -> None:
         self._text = text.encode()
-        self._grant = Grant(tenant, "test")
+        self._grant = Grant(tenant, "test", browser=True)
 
     def find(self, text: str, _origin: str = "") -> Grant | Refusal:
         # An unset key must not match an empty one.

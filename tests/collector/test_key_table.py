@@ -138,6 +138,16 @@ def test_a_browser_key_is_bound_to_its_pages() -> None:
         assert made.find(key.text, origin) == Refusal("origin", "shop", key.id), origin
 
 
+def test_a_browser_key_may_be_for_requests_that_name_no_page() -> None:
+    key = key_text.mint_browser("live", pepper=PEPPER)
+    made = table(entry(record(key, kind="browser", origins=("none",))))
+    found = made.find(key.text)
+    assert isinstance(found, Grant)
+    assert found.browser
+    for origin in ("none", "null", "https://shop.example"):
+        assert made.find(key.text, origin) == Refusal("origin", "shop", key.id)
+
+
 def test_a_browser_key_can_be_shown_again() -> None:
     key = key_text.mint_browser("test", pepper=PEPPER)
     assert key_text.derive("test", key.id, pepper=PEPPER) == key

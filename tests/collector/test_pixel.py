@@ -5,22 +5,58 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from collector import key_entries, key_text
+from collector.app import create_app
+from collector.controls import Controls
+from collector.key_entries import KEY as ENTRY
+from collector.key_entries import KeyRecord
+from collector.key_table import KeyTable
+from collector.key_text import Pepper
 from collector.memory import MemoryPublisher
 from collector.pixel import GIF
 from collector.publisher import Failure
+from core.clock import ManualClock
+from core.ids import SeededIds
+from core.settings import Settings
 from tests.collector.asgi import Client, Reply
-from tests.collector.conftest import KEY, payloads
+from tests.collector.conftest import COLLECT, KEY, event, payloads
 
 PIXEL = "/api/v1/tracking/pixel.gif"
-EVENT = {"key": KEY, "event_type": "page_view", "visitor_id": "v", "consent_state": "granted"}
+PEPPER = Pepper("p")
+BROWSER, MAIL, SERVER = (key_text.mint_browser("live", pepper=PEPPER) for _ in range(3))
+PAGE = ("referer", "https://shop.example/cart")
+EVENT = {"key": BROWSER.text, "event_type": "page_view", "visitor_id": "v", "consent_state": "granted"}
 
 
-def get(client: Client, query: str) -> Reply:
-    reply = client.request("GET", f"{PIXEL}?{query}")
+@pytest.fixture
+def anonymous(settings: Settings, publisher: MemoryPublisher, clock: ManualClock) -> Client:
+    """Beside the bootstrap key there are one for a page, one for mails and one for servers."""
+    table = KeyTable(pepper=PEPPER, bootstrap_key=KEY, bootstrap_tenant="demo")
+    table.loaded = True
+    for key, origins in ((BROWSER, ("https://shop.example",)), (MAIL, ("none",)), (SERVER, ())):
+        record = KeyRecord(
+            id=key.id,
+            tenant="demo",
+            kind="browser" if origins else "server",
+            mode="live",
+            hash=PEPPER.hash(key.text).hex(),
+            pepper=PEPPER.fingerprint,
+            created_at_ms=1,
+            origins=origins,
+        )
+        table.take(f"{ENTRY}{key.id}", key_entries.encode(record))
+    return Client(
+        create_app(settings, publisher=publisher, controls=Controls(keys=table), clock=clock, random_ids=SeededIds(7))
+    )
+
+
+def get(client: Client, query: str, *headers: tuple[str, str]) -> Reply:
+    reply = client.request("GET", f"{PIXEL}?{query}", headers=headers or (PAGE,))
     assert reply is not None
     return reply
 
@@ -107,9 +143,44 @@ def test_any_query(anonymous: Client, query: str) -> None:
     assert get(anonymous, urlencode(EVENT) + "&" + query.replace("#", "")).status in {200, 400, 401}
 
 
+def beacon(client: Client, body: Any, *, path: str = "/api/v1/tracking/beacon/") -> Reply:
+    headers = [("content-type", "text/plain;charset=UTF-8"), ("origin", "https://shop.example")]
+    reply = client.request("POST", path, msgspec.json.encode(body), headers=headers)
+    assert reply is not None
+    return reply
+
+
+@pytest.mark.parametrize("secret", [SERVER.text, KEY])
+def test_a_secret_key_is_refused(anonymous: Client, publisher: MemoryPublisher, secret: str) -> None:
+    replies = [
+        picture(anonymous, key=secret),
+        beacon(anonymous, {"tracking_key": secret, "events": [event()]}),
+        beacon(anonymous, event(tracking_key=secret)),
+    ]
+    for reply in replies:
+        assert (reply.status, reply.json["code"]) == (403, "browser_key_required")
+        assert "browser key" in reply.json["detail"]
+        assert secret.encode() not in reply.body
+    batch = beacon(anonymous, [event(tracking_key=secret), event(tracking_key=BROWSER.text)])
+    assert [each.get("code") for each in batch.events] == ["browser_key_required", None]
+    alone = beacon(anonymous, [event(tracking_key=secret)])
+    assert [each.get("code") for each in alone.events] == ["browser_key_required"]
+    assert len(publisher.records) == 1
+    sent = anonymous.request("POST", COLLECT, msgspec.json.encode(event(tracking_key=secret)))
+    assert sent is not None
+    assert sent.status == 200, "it is for servers"
+
+
+def test_a_mail_names_no_page(anonymous: Client, publisher: MemoryPublisher) -> None:
+    query = urlencode(EVENT | {"key": MAIL.text})
+    assert get(anonymous, query, ("accept", "image/*")).status == 200
+    assert get(anonymous, query, ("referer", "https://evil.example/")).status != 200
+    assert get(anonymous, query, ("referer", "none")).status == 200  # no page either
+    assert get(anonymous, urlencode(EVENT), ("accept", "image/*")).status != 200
+    assert len(publisher.records) == 2
+
+
 @pytest.mark.parametrize("path", ["/api/v1/tracking/beacon/", "/api/v1/tracking/beacon"])
 def test_a_beacon(anonymous: Client, publisher: MemoryPublisher, path: str) -> None:
-    body = b'{"tracking_key":"%s","events":[{"event_type":"page_view","consent_state":"granted"}]}' % KEY.encode()
-    reply = anonymous.request("POST", path, body, headers=[("content-type", "text/plain;charset=UTF-8")])
-    assert reply is not None
+    reply = beacon(anonymous, {"tracking_key": BROWSER.text, "events": [event()]}, path=path)
     assert (reply.status, reply.json["accepted"], len(publisher.records)) == (200, 1, 1)
