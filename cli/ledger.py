@@ -119,8 +119,7 @@ class LedgerReader:
         return self._watermarks(self._lanes.topic(number), self._lanes.home(number))
 
     def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
-        low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)
-        return int(low), int(high)
+        return kafka.watermarks(self._consumer, topic, partition)
 
 
 def wait_until_complete(reader: LedgerReader, *, timeout_s: float) -> Ledger:

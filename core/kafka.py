@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from core.errors import ConfigError, UnavailableError
 from core.log import get_logger
@@ -209,6 +209,28 @@ def read_to_end(consumer: Consumer, *, partitions: int) -> Iterator[Message]:
             ended.add(message.partition())
         elif is_fatal(error) or error.code() == KafkaError._AUTO_OFFSET_RESET:
             raise KafkaException(error)
+
+
+def watermarks(consumer: Consumer, topic: str, partition: int, *, timeout_s: float = CALL_TIMEOUT_S) -> tuple[int, int]:
+    """The first offset that the log still has, and the one after its last record.
+
+    Asked again for a while: a topic just created has no leader yet, and a client learns late that a broker which was
+    started anew leads again.
+
+    Raises:
+        UnavailableError: no answer came. Not Kafka's own error, which would leave the callback of a rebalance as a
+            `KafkaError`, and that is no `Exception`.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout_s)
+        except KafkaException as error:
+            if is_fatal(error.args[0]) or time.monotonic() > deadline:
+                raise unavailable(error, f"the ends of {topic} were looked up") from error
+            time.sleep(0.1)
+        else:
+            return low, high
 
 
 def partitions_of(settings: Settings, topic: str) -> int:

@@ -183,7 +183,7 @@ def look_in_kafka(settings: Settings, selection: Selection) -> dict[int, Kept]:
         afters = _offsets_at(consumer, topics, selection.to_ms)
         out = {}
         for number, topic, partition in topics:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)
+            low, high = kafka.watermarks(consumer, topic, partition)
             first, after = firsts[topic, partition], afters[topic, partition]
             out[number] = Kept(low, high, high if first == _END else first, high if after == _END else after)
     except KafkaException as error:

@@ -18,7 +18,6 @@ from schemas import framing
 from sinks.clickhouse import ClickHouse
 from sinks.generations.handover import Committed
 
-_TIMEOUT_S = 10.0
 _BETWEEN_LOOKS_S = 0.1
 
 
@@ -80,9 +79,7 @@ class _Waiting(NamedTuple):
 def _end(settings: Settings, partition: int) -> int:
     consumer = Consumer(kafka.reader(settings, name="replay.progress"))
     try:
-        return int(consumer.get_watermark_offsets(_curated(settings, partition), timeout=_TIMEOUT_S)[1])
-    except KafkaException as error:
-        raise kafka.unavailable(error, "the curated topic was looked up") from error
+        return kafka.watermarks(consumer, Topics.named(settings.topic_prefix).curated, partition)[1]
     finally:
         consumer.close()
 
@@ -91,7 +88,7 @@ def _first_after(settings: Settings, partition: int, position: int) -> _Waiting 
     """The first curated record from `position` on; None if there is none."""
     consumer = Consumer(kafka.reader(settings, name="replay.progress"))
     try:
-        low, _ = consumer.get_watermark_offsets(_curated(settings, partition), timeout=_TIMEOUT_S)
+        low, _ = kafka.watermarks(consumer, Topics.named(settings.topic_prefix).curated, partition)
         consumer.assign([_curated(settings, partition, max(position, low))])
         for message in kafka.read_to_end(consumer, partitions=1):
             return _Waiting(message.offset(), _raw_offset(message.value()))

@@ -10,14 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer
 
 from core import kafka
 from core.lanes import Lane, Lanes
 from core.settings import Settings
 from sinks.clickhouse import ClickHouse
 
-_TIMEOUT_S = 10.0
 _VIEW = (
     "SELECT raw_partition, judged_from, judged_to, contiguous_to, gaps, stored_to, "
     "toUnixTimestamp64Milli(arrival_watermark), toUnixTimestamp64Milli(event_watermark) FROM completeness"
@@ -96,15 +95,8 @@ def raw_logs(settings: Settings) -> dict[int, Log]:
     reader = Consumer(kafka.reader(settings, name="completeness"))
     try:
         return {
-            number: Log(
-                *reader.get_watermark_offsets(
-                    TopicPartition(lanes.topic(number), lanes.home(number)), timeout=_TIMEOUT_S
-                )
-            )
-            for number in lanes.numbers
+            number: Log(*kafka.watermarks(reader, lanes.topic(number), lanes.home(number))) for number in lanes.numbers
         }
-    except KafkaException as error:
-        raise kafka.unavailable(error, "the raw log's ends were looked up") from error
     finally:
         reader.close()
 

@@ -42,7 +42,6 @@ _POLL_S = 0.05
 # What is read ahead while a block is inserted makes up the next ones: little of it, and blocks stay small, which the
 # engine pays for once for each view.
 _PREFETCH = {"queued.max.messages.kbytes": 65_536}
-_TIMEOUT_S = 10.0
 # A sink that was killed while it refused a row leaves a transaction open, and its offset is told when that has ended.
 _COMMITTED_TIMEOUT_S = 3 * kafka.TRANSACTION_TIMEOUT_MS / 1000
 _RETRY_FIRST_S = 0.2
@@ -341,7 +340,7 @@ class SinkWorker:
         topic, number = found.topic, found.partition
         if found.offset >= 0:
             return PartitionBuffer(topic, number, found.offset, pending=Plan.parse(found.metadata))
-        low, _ = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=_TIMEOUT_S)
+        low, _ = kafka.watermarks(consumer, topic, number)
         stored = stored_up_to(self._server, self._feeds[topic].table, number)
         # The group lost its offsets (they expire): what is stored says where to continue, never the topic's begin.
         return PartitionBuffer(topic, number, low if stored is None else stored + 1)

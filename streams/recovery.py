@@ -87,7 +87,7 @@ class Recovery:
             for outcome, arrival_ms in self._outcomes(number):
                 remember(window, outcome, arrival_ms=arrival_ms, lane=self._lanes.lane(number))
                 last = outcome
-            low, _ = group_consumer.get_watermark_offsets(raw, timeout=_TIMEOUT_S)
+            low, _ = kafka.watermarks(group_consumer, raw.topic, home)
             start = starts[number] = last.last + 1 if last else low
             if committed[number] not in {start, kafka.NO_OFFSET}:
                 log.warning("streams.offset_differs", partition=number, committed=committed[number], continues_at=start)
@@ -111,8 +111,8 @@ class Recovery:
             0
         ]
         by_time = end if found.offset == OFFSET_END or found.offset < 0 else found.offset
-        low, _ = reader.get_watermark_offsets(TopicPartition(self._topics.outcomes, partition), timeout=_TIMEOUT_S)
-        return int(max(low, min(by_time, end - _TAIL_RECORDS)))
+        low, _ = kafka.watermarks(reader, self._topics.outcomes, partition)
+        return max(low, min(by_time, end - _TAIL_RECORDS))
 
     def _wait_until_stable(self, partition: int) -> int:
         """The end of the outcome partition, once no transaction is open below it."""

@@ -154,9 +154,8 @@ class RestatedReader:
     def take(self, home: int) -> Iterator[Announced]:
         """All that the window of a partition may still cover. What comes later is `new`'s."""
         since = time.time_ns() // 1_000_000 - self._settings.dedupe_window_hours * 3_600_000
-        place = TopicPartition(self._topic, home)
         found = self._reader.offsets_for_times([TopicPartition(self._topic, home, since)], timeout=_TIMEOUT_S)[0]
-        low, end = self._reader.get_watermark_offsets(place, timeout=_TIMEOUT_S)
+        low, end = kafka.watermarks(self._reader, self._topic, home)
         at = max(low, found.offset) if found.offset >= 0 else end
         if at < end:
             reader = Consumer(self._config())

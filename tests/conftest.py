@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,10 @@ from core import failpoints
 # No deadline: the machines that run this are shared. Failing examples are printed to be pasted.
 hypothesis.settings.register_profile("sluice", deadline=None, max_examples=60, print_blob=True)
 hypothesis.settings.load_profile("sluice")
+
+
+# Started in the background of a script we would ignore Ctrl-C, and so would each process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -96,7 +96,7 @@ def _lag(consumer: Consumer, lane: Lane, topic: str) -> Iterator[Lag]:
     partitions = [TopicPartition(topic, partition) for partition in _partitions(consumer, topic)]
     committed = {p.partition: p.offset for p in consumer.committed(partitions, timeout=_TIMEOUT_S)}
     for each in partitions:
-        low, end = consumer.get_watermark_offsets(each, timeout=_TIMEOUT_S)
+        low, end = kafka.watermarks(consumer, topic, each.partition)
         at = max(low, committed[each.partition])  # nothing is committed before the first event
         yield Lag(lane, each.partition, at, end, max(0, end - at))
 

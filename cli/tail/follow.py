@@ -119,7 +119,7 @@ class Follower:
 
     def _end(self, place: TopicPartition) -> TopicPartition:
         # An offset, not "the end": that is looked up at the first fetch, and what came until then would be missed.
-        _, high = self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S)
+        _, high = kafka.watermarks(self._consumer, place.topic, place.partition, timeout_s=_TIMEOUT_S)
         return TopicPartition(place.topic, place.partition, high)
 
     def _taken(self, message: Message) -> Iterator[Sighting]:
@@ -148,7 +148,7 @@ class Follower:
             low = self._raw.low(partition)
             repeats.next = max(repeats.next, low)  # what the log no longer has cannot be shown
             messages = self._raw.read(partition, first=repeats.next, last=last, limit=_PORTION) if low <= last else []
-        except KafkaException:
+        except (KafkaException, UnavailableError):
             return  # asked again at the next poll
         if messages is None:
             return

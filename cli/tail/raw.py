@@ -24,9 +24,10 @@ class RawReader:
         """First offset that the log still has.
 
         Raises:
-            KafkaException: the broker does not answer.
+            UnavailableError: the broker does not answer.
         """
-        return int(self._consumer.get_watermark_offsets(self._place(partition), timeout=_TIMEOUT_S)[0])
+        place = self._place(partition)
+        return kafka.watermarks(self._consumer, place.topic, place.partition, timeout_s=_TIMEOUT_S)[0]
 
     def read(self, partition: int, *, first: int, last: int, limit: int) -> list[Message] | None:
         """At most `limit` records from `first` on and up to `last`; None if they could not be had now."""

@@ -70,8 +70,7 @@ def groups_of(settings: Settings) -> dict[str, list[str]]:
 
 
 def _lag(reader: Consumer, group: str, at: TopicPartition, retention_ms: int) -> Iterator[Lag]:
-    place = TopicPartition(at.topic, at.partition)
-    low, high = reader.get_watermark_offsets(place, timeout=_TIMEOUT_S)
+    low, high = kafka.watermarks(reader, at.topic, at.partition)
     if at.offset < low:
         yield Lag(group, at.topic, at.partition, retention_ms, retention_ms, lost=True)
     elif at.offset < high:

@@ -245,12 +245,7 @@ class ProcessorWorker:
         return TopicPartition(self._source, partition, self._watermarks(self._source, partition)[0])
 
     def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
-        where = TopicPartition(topic, partition)
-        ends: tuple[int, int] = _answered(
-            lambda: self._consumer.get_watermark_offsets(where, timeout=_TIMEOUT_S),
-            f"the ends of {topic} were looked up",
-        )
-        return ends
+        return kafka.watermarks(self._consumer, topic, partition)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._give_up(partitions, "revoked")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
@@ -164,6 +165,35 @@ def test_retrying_gives_up() -> None:
     with pytest.raises(KafkaException):
         kafka.retry(call, "something was done", give_up_s=0.15)
     assert 2 <= call.calls <= 4
+
+
+class _Ends:
+    def __init__(self, *errors: KafkaError) -> None:
+        self._errors = list(errors)
+
+    def get_watermark_offsets(self, _place: object, *, timeout: float) -> tuple[int, int]:
+        assert timeout
+        if self._errors:
+            raise KafkaException(self._errors.pop(0))
+        return 3, 9
+
+
+_NO_LEADER = KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION, "not leader")
+
+
+def test_the_ends_of_a_log_are_asked_for_until_it_has_a_leader() -> None:
+    ends: Any = _Ends(_NO_LEADER, _NO_LEADER)
+    assert kafka.watermarks(ends, "t", 0) == (3, 9)
+
+
+def test_the_ends_of_a_log_are_not_asked_for_forever() -> None:
+    ends: Any = _Ends(*[_NO_LEADER] * 50)
+    with pytest.raises(UnavailableError, match="the ends of t were looked up: not leader"):
+        kafka.watermarks(ends, "t", 0, timeout_s=0.15)
+    dead: Any = _Ends(KafkaError(KafkaError._FATAL, "dead", True))
+    with pytest.raises(UnavailableError, match="dead"):
+        kafka.watermarks(dead, "t", 0)
+    assert kafka.watermarks(dead, "t", 0) == (3, 9), "not asked a second time"
 
 
 def test_a_clients_error_becomes_one_of_ours() -> None:
