@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from core.settings import Settings
 
-# Files, Kafka's sockets and the listener need descriptors, too.
-_OTHER_DESCRIPTORS = 64
+# Files, Kafka's sockets and the listener need descriptors, too: 36 with a Kafka of one broker, up to 4 more for each
+# further one. Fewer and a full house takes them from the spool.
+_OTHER_DESCRIPTORS = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

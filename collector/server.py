@@ -16,7 +16,7 @@ from contextlib import suppress
 
 import uvloop
 
-from collector import bounds, tls
+from collector import bounds, descriptors, tls
 from collector.app import create_app
 from collector.control import Control
 from collector.durable import CLOSE_S, HAND_OVER_S, DurablePublisher
@@ -73,6 +73,7 @@ async def _serve(settings: Settings, *, listener: socket.socket, lifecycle: Life
     tasks = [
         asyncio.create_task(_announce(publisher, control, server, lifecycle)),
         asyncio.create_task(Scrape(settings).run()),
+        asyncio.create_task(descriptors.watch()),
     ]
     host, port = listener.getsockname()[:2]
     log.info("collector.listening", host=host, port=port)

@@ -16,6 +16,7 @@ MetricName = Literal[
     "sluice_collector_requests_total",
     "sluice_collector_events_total",
     "sluice_collector_refused_total",
+    "sluice_collector_descriptors_exhausted_total",
     "sluice_collector_publish_seconds",
     "sluice_collector_spooling",
     "sluice_collector_spool_bytes",
@@ -83,6 +84,11 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("sluice_collector_events_total", "counter", "Events judged by the collector.", ("verdict",), local=True),
     Metric("sluice_collector_refused_total", "counter", "Requests refused before any endpoint saw them.", ("code",)),
+    Metric(
+        "sluice_collector_descriptors_exhausted_total",
+        "counter",
+        "Seconds in which no file or connection could be opened: new connections were reset.",
+    ),
     Metric(
         "sluice_collector_publish_seconds",
         "histogram",

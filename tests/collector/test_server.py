@@ -5,12 +5,15 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,3 +166,49 @@ def test_without_kafka_it_does_not_start() -> None:
     )
     assert process.returncode == ExitCode.CONFIG
     assert b"SLUICE_KAFKA_BOOTSTRAP" in process.stderr
+
+
+def posted(connection: http.client.HTTPConnection) -> int:
+    connection.request("POST", COLLECT, json.dumps(event()), {"authorization": f"Bearer {KEY}"})
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
+def test_without_descriptors_it_serves_whom_it_has_and_says_so(running: Running, cluster: MockCluster) -> None:
+    cluster.create_topics(Settings())
+    running.wait_notified(b"READY=1")
+    pid = running.process.pid
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    deadline = time.monotonic() + 20
+
+    def said(what: bytes) -> bool:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+        return what in running.log.read_bytes()
+
+    with ExitStack() as stack:
+
+        def connection() -> http.client.HTTPConnection:
+            return stack.enter_context(closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)))
+
+        old = connection()
+        assert posted(old) == 200
+        used = max(int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()) + 1
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, limits[1]))
+        with ExitStack() as held:
+            while not said(b"collector.descriptors_exhausted"):
+                held.enter_context(socket.create_connection(("127.0.0.1", running.port), timeout=10))
+                assert posted(old) == 200
+            with pytest.raises((OSError, http.client.HTTPException)):
+                posted(connection())
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+        new = connection()
+        assert posted(new) == 200
+        while not said(b"collector.descriptors_available"):
+            assert posted(old) == 200
+        new.request("GET", "/metrics")
+        text = new.getresponse().read()
+    found = re.search(rb"^sluice_collector_descriptors_exhausted_total (.+)$", text, re.MULTILINE)
+    assert found
+    assert float(found[1]) >= 1
