@@ -38,6 +38,8 @@ _COMMANDS = {
     "registry": ("cli.processes", "registry", "Run a schema registry for Kafka tools."),
     "schemas": ("cli.schemas.group", "schemas", "Contracts of events: list, draft, check, release and try them out."),
     "topics": ("cli.apply", "topics", "Create and configure the topics."),
+    "backup": ("cli.backing_up", "backup", "Write all tables and the control topic into a folder."),
+    "restore": ("cli.backing_up", "restore", "Fill an empty database from a backup."),
     "migrate": ("cli.migrating", "migrate", "Bring the ClickHouse database up to date, or say what it lacks."),
     "completeness": ("cli.completeness", "completeness", "How far the tables are, gaps, closed days."),
     "audit": ("cli.audit.group", "audit", "Look for what should not be there, such as ids with several rows."),

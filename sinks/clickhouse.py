@@ -169,9 +169,9 @@ class ClickHouse:
     def scalar(self, sql: str, **parameters: Parameter) -> Any:
         return self.rows(sql, **parameters)[0][0]
 
-    def fetch(self, sql: str, *, form: str) -> bytes:
+    def fetch(self, sql: str, *, form: str, **parameters: Parameter) -> bytes:
         """The answer's bytes in a ClickHouse output format."""
-        return self._send(sql.encode(), {"default_format": form})
+        return self._send(sql.encode(), _bound(parameters) | {"default_format": form})
 
     def insert(self, statement: str, body: bytes, *, settings: dict[str, str]) -> None:
         """Send `INSERT … FORMAT …` with its data, once."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from core import kafka
@@ -15,6 +15,7 @@ from sinks.plan import Source
 from sinks.tables import Table
 
 _TIMEOUT_S = 10.0
+_LACKING = 1_000
 
 
 def identify(settings: Settings, server: ClickHouse, topics: Sequence[str]) -> dict[str, Source]:
@@ -24,19 +25,28 @@ def identify(settings: Settings, server: ClickHouse, topics: Sequence[str]) -> d
         StateError: the tables were filled from another topic of this name.
         UnavailableError: Kafka or ClickHouse does not answer.
     """
+    found = identities(settings, topics)
+    for topic, source in found.items():
+        _check(server, topic, source)
+    return found
+
+
+def identities(settings: Settings, topics: Sequence[str]) -> dict[str, Source]:
+    """What Kafka calls the topics, which a topic that is made anew under its name does not inherit.
+
+    Raises:
+        UnavailableError: Kafka does not answer, or has no such topic.
+    """
     admin = AdminClient(kafka.common(settings))
     try:
         cluster = admin.describe_cluster(request_timeout=_TIMEOUT_S).result(_TIMEOUT_S)
         described = admin.describe_topics(TopicCollection(list(topics)), request_timeout=_TIMEOUT_S)
-        found = {
+        return {
             topic: Source(cluster.cluster_id, str(future.result(_TIMEOUT_S).topic_id))
             for topic, future in described.items()
         }
     except KafkaException as error:
         raise kafka.unavailable(error, "the topics were described") from error
-    for topic, source in found.items():
-        _check(server, topic, source)
-    return found
 
 
 def _check(server: ClickHouse, topic: str, source: Source) -> None:
@@ -63,3 +73,34 @@ def stored_up_to(server: ClickHouse, table: Table, partition: int) -> int | None
         partition=partition,
     )[0]
     return last if rows else None
+
+
+def require_not_behind(
+    settings: Settings, server: ClickHouse, table: Table, topic: str, partition: int, committed: int
+) -> None:
+    """Look whether the table holds what the group says that it holds.
+
+    It does not where older tables were brought back beside a Kafka that went on. A few records may be missing at the
+    end for good reasons (refused, erased); a thousand in a row have none.
+
+    Raises:
+        StateError: the table is behind.
+    """
+    last = stored_up_to(server, table, partition)
+    first = 0 if last is None else last + 1
+    if committed - first < _LACKING:
+        return
+    reader = Consumer(kafka.reader(settings, name="look"))
+    try:
+        low, _ = reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)
+        reader.assign([TopicPartition(topic, partition, max(low, first))])
+        found = reader.consume(_LACKING, _TIMEOUT_S)
+    finally:
+        reader.close()
+    lacking = [each for each in found if each.error() is None and each.offset() < committed]
+    if len(lacking) >= _LACKING:
+        raise StateError(
+            f"{table.name} holds partition {partition} of {topic} up to {last}, the group says up to {committed - 1}",
+            hint="Were older tables brought back? Stop the sinks and run `sluice restore --rewind`: they go on behind "
+            "what the tables hold.",
+        )

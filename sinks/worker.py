@@ -30,9 +30,8 @@ from sinks.healing import DayHealer
 from sinks.partition import PartitionBuffer
 from sinks.plan import Plan, Source
 from sinks.refusals import Refusals
-from sinks.rollups import RollupHealer
 from sinks.row import Row
-from sinks.source import identify, stored_up_to
+from sinks.source import identify, require_not_behind, stored_up_to
 from sinks.tables import Table, filled
 from sinks.writer import Block, RowsRefusedError, Writer, can_insert_alone
 
@@ -104,13 +103,12 @@ class SinkWorker:
             self._consumer.close()  # revokes: what is stored is committed, the rest comes again
 
     def _feed(self, topic: str, table: Table, source: Source) -> Feed:
-        healer = RollupHealer(self._server, on_difference=self._days.request)
         writer = Writer(
             self._server,
             table,
             source,
             commit_plan=partial(self._commit_plan, topic),
-            heal_rollups=lambda bounds, token: healer.heal(bounds, token=token),
+            after_doubt=self._days.request,
             table_alone=not table.has_views or can_insert_alone(self._server),
         )
         return Feed(topic, table, writer)
@@ -338,10 +336,12 @@ class SinkWorker:
 
     def _resume(self, consumer: Consumer, found: TopicPartition) -> PartitionBuffer:
         topic, number = found.topic, found.partition
+        table = self._feeds[topic].table
         if found.offset >= 0:
+            require_not_behind(self._settings, self._server, table, topic, number, found.offset)
             return PartitionBuffer(topic, number, found.offset, pending=Plan.parse(found.metadata))
         low, _ = kafka.watermarks(consumer, topic, number)
-        stored = stored_up_to(self._server, self._feeds[topic].table, number)
+        stored = stored_up_to(self._server, table, number)
         # The group lost its offsets (they expire): what is stored says where to continue, never the topic's begin.
         return PartitionBuffer(topic, number, low if stored is None else stored + 1)
 

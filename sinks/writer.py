@@ -12,8 +12,7 @@ The plan is committed before this is called. Then, in this order:
    token, into the table alone, and count again.
 5. Insert the whole block under the first attempt's token once more, now for the views: the table knows that token, and
    each view takes the block if it has not. So whatever happened before, a view sees a block under one token only.
-6. Compare the day's rollups with the base, and complete those that are short by this block (`rollups`): a view's target
-   can have a dead token too.
+6. Have the day's rollups looked at (`healing`): a view's target can have a dead token too.
 """
 
 from __future__ import annotations
@@ -86,7 +85,8 @@ class Block:
 
 class Writer:
     """Writes blocks of one source into `table`. `commit_plan(partition, plan)` must return only when the plan is
-    committed. `heal_rollups` is called for tables that views hang on. `table_alone` is `can_insert_alone`'s answer.
+    committed. `after_doubt` is told the day of a block that was in doubt, where views hang on the table. `table_alone`
+    is `can_insert_alone`'s answer.
     """
 
     def __init__(
@@ -96,14 +96,14 @@ class Writer:
         source: Source,
         *,
         commit_plan: Callable[[int, Plan], None],
-        heal_rollups: Callable[[Bounds, str], object],
+        after_doubt: Callable[[str], object],
         table_alone: bool = True,
     ) -> None:
         self._server = server
         self._table = table
         self._source = source
         self._commit_plan = commit_plan
-        self._heal_rollups = heal_rollups
+        self._after_doubt = after_doubt
         self._alone = _TABLE_ALONE if table.has_views and table_alone else {}
 
     def write(self, block: Block) -> None:
@@ -140,7 +140,7 @@ class Writer:
             self._send(block, block.rows, first)
             self._missing(block)  # raises, if a token that was found dead had been forgotten
         if self._table.has_views:
-            self._heal_rollups(self._bounds(block), self._token(block))
+            self._after_doubt(block.arrival_day)
         hit("sink.after_verify")
 
     def _to_repeat(self, block: Block) -> Sequence[Row]:

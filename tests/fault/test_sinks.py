@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from signal import SIGCONT
+from signal import SIGCONT, SIGSTOP
 
 import pytest
 
@@ -168,3 +168,56 @@ def test_a_kill_between_record_and_rename_loses_and_doubles_nothing(held: tuple[
     rig.send(40, partitions=1)
     rig.settle()
     assert rig.problems() == []
+
+
+# -- everything together
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1])
+def test_long_profile(engines: tuple[Settings, Front], tmp_path: Path, seed: int) -> None:
+    """1,000,000 events; two sinks killed at every place ten times and at random thirty, frozen, the engine killed ten
+    times at random and twice between its record and its rename.
+    """
+    tool, random_ = shim(tmp_path / "shim"), random.Random(seed)
+    with (
+        Front(tmp_path / "engine", env=tool.env, prelude=PRELUDE) as front,
+        sink_rig((engines[0], front), f"r{time.monotonic_ns()}", sink_batch_rows=2_000) as rig,
+    ):
+        rig.seed = seed
+        for name in ("a", "b"):
+            rig.start(name, failpoint=every_place(10))
+        strikes = ["sink"] * 30 + ["front"] * 10 + ["freeze"] * 5 + ["events_log", "sessions_log"]
+        random_.shuffle(strikes)
+        for turn in range(200):
+            rig.send(5_000, days=1)
+            if strikes and turn % 4 == 0:
+                _strike(rig, tool, strikes.pop(), random_)
+            rig.until(lambda turn=turn: rig.stored() >= (turn - 8) * 5_000, timeout_s=300, what="the pace")  # type: ignore[misc]
+        for strike in strikes:
+            _strike(rig, tool, strike, random_)
+        rig.settle(timeout_s=600)
+        while markers(rig) < len(PLACES) * 10:
+            rig.send(200)
+            rig.settle(timeout_s=300)
+        rig.until(lambda: not rig.problems(), timeout_s=60, what=f"base and rollups: {rig.problems()[:3]}")
+        report = f"{rig.sent:,} events; {dict(rig.falls)}; {markers(rig)} kills at failpoints"
+        print(report)
+        assert rig.problems() == []
+
+
+def _strike(rig: SinkRig, tool: Shim, what: str, random_: random.Random) -> None:
+    if what == "sink":
+        rig.sinks[random_.choice(["a", "b"])].kill()
+    elif what == "front":
+        time.sleep(random_.random())
+        rig.front.kill()
+        rig.front.start()
+    elif what == "freeze":
+        child = rig.sinks[random_.choice(["a", "b"])]
+        child.send(SIGSTOP)
+        rig.send(2_000)
+        time.sleep(random_.uniform(0.5, 9))
+        child.send(SIGCONT)
+    else:
+        _kill_in_rename(rig, tool, what)

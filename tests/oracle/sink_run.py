@@ -25,6 +25,7 @@ from schemas.codegen.encoder import compile_encoder
 from schemas.registry import bundled
 from sinks import migrate
 from sinks.clickhouse import ClickHouse
+from sinks.generations.record import Record
 from sinks.recount import differences
 from tests.infra.clickhouse.front import PASSWORD, Front
 from tests.oracle.stream_run import embedded_kafka
@@ -133,7 +134,7 @@ class SinkRig:
 
     def stored(self) -> int:
         try:
-            return int(self.server.scalar("SELECT count() FROM events_log"))
+            return int(self.server.scalar("SELECT count() FROM events"))
         except SluiceError:
             return -1
 
@@ -155,17 +156,18 @@ class SinkRig:
         """What is wrong with base and rollups, against what was sent. Empty: each row is there once."""
         expected = self.sent - refused
         rows, places, ids = self.server.rows(
-            "SELECT count(), uniqExact(kafka_partition, kafka_offset), uniqExact(event_id) FROM events_log"
+            "SELECT count(), uniqExact(kafka_partition, kafka_offset), uniqExact(event_id) FROM events"
         )[0]
         found = [
             f"{number} {what} where {expected} are due"
             for number, what in ((rows, "rows"), (places, "places"), (ids, "ids"))
             if number != expected
         ]
-        for day, generation in self.server.rows(
-            "SELECT DISTINCT arrival_day, generation FROM events_log ORDER BY 1, 2"
-        ):
-            found += [str(each) for each in differences(self.server, day, generation)]
+        record = Record(self.server)
+        days = [day for (day,) in self.server.rows("SELECT DISTINCT toString(arrival_day) FROM events_log ORDER BY 1")]
+        for day, generations in record.visible(days).items():
+            for generation in generations:
+                found += map(str, differences(self.server, day, generation))
         return found
 
 

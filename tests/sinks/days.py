@@ -59,7 +59,7 @@ def store(server: ClickHouse, rows: list[Row], *, partition: int = 0) -> None:
         events(),
         Source("c", "t"),
         commit_plan=lambda _partition, _plan: None,
-        heal_rollups=lambda _bounds, _token: None,
+        after_doubt=lambda _day: None,
     )
     writer.write(block)
 

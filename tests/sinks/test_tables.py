@@ -100,7 +100,7 @@ def writer(server: ClickHouse, table: Table, source: str = "topic") -> Writer:
         table,
         Source("cluster", source),
         commit_plan=lambda _partition, _plan: None,
-        heal_rollups=lambda _bounds, _token: None,
+        after_doubt=lambda _day: None,
     )
 
 

@@ -19,7 +19,6 @@ from core.errors import ConfigError, InvariantError, StateError, UnavailableErro
 from schemas.registry import bundled
 from sinks.clickhouse import ServerError, UncertainError
 from sinks.plan import Plan, Source
-from sinks.rollups import Bounds
 from sinks.row import Row
 from sinks.tables import events
 from sinks.writer import _MAX_ATTEMPTS, Block, RowsRefusedError, Writer
@@ -118,7 +117,7 @@ class Sink:
     lines: list[Row]
     committed: Plan | None = None
     refuse_commits: int = 0
-    healed: list[Bounds] = field(default_factory=list)
+    doubted: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.writer = Writer(
@@ -126,7 +125,7 @@ class Sink:
             events(),
             Source("c", "t"),
             commit_plan=self.commit_plan,
-            heal_rollups=lambda bounds, _token: self.healed.append(bounds),
+            after_doubt=self.doubted.append,
         )
         self.committed = self.committed or Plan(self.lines[0].offset, self.lines[-1].offset, len(self.lines))
         self.block = Block(3, self.lines, self.committed, uncertain=False)
@@ -167,14 +166,14 @@ def test_a_certain_success_needs_one_insert_and_no_count() -> None:
     assert sink.server.table == ONCE
     assert [token for token, _ in sink.server.inserts] == ["c:t:3:100:102:events_log:1"]
     assert not sink.block.uncertain
-    assert sink.healed == []
+    assert sink.doubted == []
 
 
-def test_after_doubt_the_rollups_of_the_blocks_rows_are_looked_at() -> None:
+def test_after_doubt_the_rollups_of_its_day_are_looked_at() -> None:
     sink = Sink(FakeClickHouse(), LINES)
     sink.restart()
     assert sink.write()
-    assert sink.healed == [{"day": sink.block.arrival_day, "generation": 0, "partition": 3, "first": 100, "last": 102}]
+    assert sink.doubted == [DAY]
 
 
 def test_a_later_attempt_found_at_a_restart_is_repeated_only_where_nothing_is_stored() -> None:
