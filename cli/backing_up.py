@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from core.errors import ExitCode, UsageError
 from core.settings import Settings
+
+if TYPE_CHECKING:
+    from sinks.offsets import Gap
 
 
 @click.command()
@@ -18,7 +23,7 @@ def backup(folder: Path) -> None:
 
     The backup holds what the sinks had stored when it began.
     """
-    from sinks.backup import backup as save
+    from sinks.backup.writing import backup as save
 
     manifest = save(_settings(), folder, on_step=_say)
     rows = manifest.rows()
@@ -28,29 +33,38 @@ def backup(folder: Path) -> None:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), required=False)
 @click.option("--rewind", is_flag=True, help="No folder: let the sinks go on behind what the tables hold.")
-def restore(folder: Path | None, *, rewind: bool) -> int:
+@click.option("--accept-gaps", is_flag=True, help="With --rewind: also where Kafka has deleted what comes there.")
+def restore(folder: Path | None, *, rewind: bool, accept_gaps: bool) -> int:
     """Fill an empty database from the backup in FOLDER, and let the sinks go on from its offsets.
 
-    No sink may run. Exits 0 when the sinks can go on, 1 when Kafka has other topics than the backup: then what was
-    restored can be read, and new events need a database of their own.
+    No sink may run. Exits 0 when the sinks can go on without leaving a record out. Exits 1 when they cannot: what was
+    restored can be read, and the message says what to do.
     """
-    if rewind == (folder is not None):
+    if rewind == (folder is not None) or (accept_gaps and not rewind):
         raise UsageError("name a folder, or --rewind")
-    from sinks import offsets
-    from sinks.backup import restore as fill
-
     settings = _settings()
     if folder is None:
-        offsets.rewind(settings, offsets.stored(settings))
-        click.echo("the sinks go on behind what the tables hold")
-        return ExitCode.OK
+        from sinks import offsets
+
+        return _rewound(offsets.rewind(settings, offsets.stored(settings), accept_gaps=accept_gaps))
+    from sinks.backup.restoring import restore as fill
+
     done = fill(settings, folder, on_step=_say)
     click.echo(f"{sum(done.rows.values()):,} rows of {len(done.rows)} tables restored and verified")
-    if done.rewound:
+    click.echo(f"{done.control:,} entries of the control topic restored")
+    if done.trouble is None:
         click.echo("the sinks go on from the offsets of the backup")
         return ExitCode.OK
-    click.secho(f"the sinks were not rewound: {done.why}", fg="red")
+    click.secho(f"the sinks were not rewound: {done.trouble.message}", fg="red")
+    click.echo(done.trouble.hint)
     return ExitCode.DIFFERENCE
+
+
+def _rewound(gaps: Sequence[Gap]) -> int:
+    click.echo("the sinks go on behind what the tables hold")
+    for gap in gaps:
+        click.secho(f"left out, deleted in Kafka: {gap}", fg="red")
+    return ExitCode.DIFFERENCE if gaps else ExitCode.OK
 
 
 def _say(step: str) -> None:

@@ -81,7 +81,7 @@ class Refusals:
         return self._producer
 
     def _letter(self, topic: str, table: Table, row: Row, reason: str) -> bytes:
-        event = _event(row.value or b"") if topic == self._topics.curated else {}
+        event = event_of(row.value or b"") if topic == self._topics.curated else {}
         raw = self._raw(event["raw_partition"], event["raw_offset"]) if event else row.value
         name, version = event.get("event", ""), event.get("version", 0)
         faults = [Fault(CODE, "$", f"a row of {table.name}", reason)]
@@ -133,7 +133,7 @@ class Refusals:
         raise UnavailableError(f"offset {offset} of raw partition {number} could not be read")
 
 
-def _event(value: bytes) -> dict[str, Any]:
+def event_of(value: bytes) -> dict[str, Any]:
     """Fields of a curated record; none if it cannot be read."""
     try:
         schema, at = framing.opened(value, "event")

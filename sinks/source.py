@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from core import kafka
@@ -15,7 +15,6 @@ from sinks.plan import Source
 from sinks.tables import Table
 
 _TIMEOUT_S = 10.0
-_LACKING = 1_000
 
 
 def identify(settings: Settings, server: ClickHouse, topics: Sequence[str]) -> dict[str, Source]:
@@ -67,40 +66,11 @@ def _check(server: ClickHouse, topic: str, source: Source) -> None:
 
 def stored_up_to(server: ClickHouse, table: Table, partition: int) -> int | None:
     """The last offset of the topic's partition that the table holds; None if it holds none."""
+    # Restated rows stand in no topic.
+    own = f"{table.of_partition} AND run = ''" if table.is_restated else table.of_partition
     rows, last = server.rows(
         # Names and conditions are constants of ours; the partition is bound by the server.
-        f"SELECT count(), max({table.offset_column}) FROM {table.name} WHERE {table.of_partition}",  # noqa: S608
+        f"SELECT count(), max({table.offset_column}) FROM {table.name} WHERE {own}",  # noqa: S608
         partition=partition,
     )[0]
     return last if rows else None
-
-
-def require_not_behind(
-    settings: Settings, server: ClickHouse, table: Table, topic: str, partition: int, committed: int
-) -> None:
-    """Look whether the table holds what the group says that it holds.
-
-    It does not where older tables were brought back beside a Kafka that went on. A few records may be missing at the
-    end for good reasons (refused, erased); a thousand in a row have none.
-
-    Raises:
-        StateError: the table is behind.
-    """
-    last = stored_up_to(server, table, partition)
-    first = 0 if last is None else last + 1
-    if committed - first < _LACKING:
-        return
-    reader = Consumer(kafka.reader(settings, name="look"))
-    try:
-        low, _ = reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)
-        reader.assign([TopicPartition(topic, partition, max(low, first))])
-        found = reader.consume(_LACKING, _TIMEOUT_S)
-    finally:
-        reader.close()
-    lacking = [each for each in found if each.error() is None and each.offset() < committed]
-    if len(lacking) >= _LACKING:
-        raise StateError(
-            f"{table.name} holds partition {partition} of {topic} up to {last}, the group says up to {committed - 1}",
-            hint="Were older tables brought back? Stop the sinks and run `sluice restore --rewind`: they go on behind "
-            "what the tables hold.",
-        )

@@ -27,11 +27,12 @@ from sinks.clickhouse import ClickHouse, ServerError
 from sinks.generations.handover import sink_group
 from sinks.generations.record import live_generation
 from sinks.healing import DayHealer
+from sinks.held import next_offset, require_held
 from sinks.partition import PartitionBuffer
 from sinks.plan import Plan, Source
 from sinks.refusals import Refusals
 from sinks.row import Row
-from sinks.source import identify, require_not_behind, stored_up_to
+from sinks.source import identify
 from sinks.tables import Table, filled
 from sinks.writer import Block, RowsRefusedError, Writer, can_insert_alone
 
@@ -75,6 +76,8 @@ class SinkWorker:
         )
         self._feeds: dict[str, Feed] = {}
         self._buffers: dict[tuple[str, int], PartitionBuffer] = {}
+        self._unproven: dict[tuple[str, int], int] = {}  # offsets by which tables are to be asked
+        self._prove_at = 0.0
         self._live: dict[str, int] = {}  # generation that live rows of the last day went to
         self._days = DayHealer(settings)
         self._refusals = Refusals(settings, self._consumer)
@@ -94,7 +97,8 @@ class SinkWorker:
         try:
             while not self._lifecycle.draining:
                 self._poll()
-                self._write_due(linger_s=self._settings.sink_linger_ms / 1000)
+                if self._proven():
+                    self._write_due(linger_s=self._settings.sink_linger_ms / 1000)
                 self._commit_idle()
                 self._bound_buffers()
                 if self._joined:
@@ -168,6 +172,30 @@ class SinkWorker:
             self._consumer.resume(free)
 
     # -- blocks out
+
+    def _proven(self) -> bool:
+        """Whether the tables hold what comes before the partitions' offsets; False: not known yet.
+
+        Raises:
+            StateError: they do not.
+        """
+        if not self._unproven:
+            return True
+        if time.monotonic() < self._prove_at:
+            return False
+        try:
+            for topic, feed in self._feeds.items():
+                offsets = {number: offset for (of, number), offset in self._unproven.items() if of == topic}
+                if offsets:
+                    require_held(self._settings, self._server, feed.table, topic, offsets)
+        except (UnavailableError, ServerError) as error:
+            if not error.retryable:
+                raise
+            log.warning("sink.tables_not_compared_yet", error=error.message, retry_s=_RETRY_MAX_S)
+            self._prove_at = time.monotonic() + _RETRY_MAX_S
+            return False
+        self._unproven.clear()
+        return True
 
     def _write_due(self, *, linger_s: float) -> None:
         max_rows = self._settings.sink_batch_rows
@@ -336,23 +364,24 @@ class SinkWorker:
 
     def _resume(self, consumer: Consumer, found: TopicPartition) -> PartitionBuffer:
         topic, number = found.topic, found.partition
-        table = self._feeds[topic].table
         if found.offset >= 0:
-            require_not_behind(self._settings, self._server, table, topic, number, found.offset)
+            self._unproven[topic, number] = found.offset
             return PartitionBuffer(topic, number, found.offset, pending=Plan.parse(found.metadata))
         low, _ = kafka.watermarks(consumer, topic, number)
-        stored = stored_up_to(self._server, table, number)
         # The group lost its offsets (they expire): what is stored says where to continue, never the topic's begin.
-        return PartitionBuffer(topic, number, low if stored is None else stored + 1)
+        following = next_offset(self._settings, self._server, self._feeds[topic].table, topic, number)
+        return PartitionBuffer(topic, number, low if following is None else following)
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for partition in partitions:
+            self._unproven.pop((partition.topic, partition.partition), None)
             buffer = self._buffers.pop((partition.topic, partition.partition), None)
             if buffer is not None and not buffer.committed and buffer.block is None:
                 self._commit(TopicPartition(buffer.topic, buffer.number, buffer.next_offset))
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for partition in partitions:
+            self._unproven.pop((partition.topic, partition.partition), None)
             self._buffers.pop((partition.topic, partition.partition), None)
 
 

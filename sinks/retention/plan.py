@@ -19,7 +19,7 @@ log = get_logger(__name__)
 
 _PARTITION = re.compile(r"\('(?P<day>[0-9-]{10})',(?P<generation>[0-9]+)\)")
 _TTL = re.compile(r" TTL (?P<ttl>.+?)(?= SETTINGS | COMMENT |$)", re.DOTALL)
-_TABLES = {
+TABLES = {
     Layer.ARCHIVE: ("raw_archive_log",),
     Layer.EVENTS: ("events_log",),
     Layer.OUTCOMES: ("outcomes_log", "restated_outcomes_log"),
@@ -141,7 +141,7 @@ def _personal(server: ClickHouse, wanted: Policy, registry: Registry, today: dat
 
 def _of_layer(server: ClickHouse, layer: Layer) -> tuple[str, ...]:
     if layer is not Layer.ROLLUPS:
-        return _TABLES[layer]
+        return TABLES[layer]
     return tuple(rollup.target.rpartition(".")[2].strip("`") for rollup in discover(server))
 
 
