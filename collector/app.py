@@ -25,11 +25,14 @@ from core.settings import Settings
 
 
 class Collector:
-    """`collect` for the collect paths, `cold` for all others (and for scopes that are not HTTP)."""
+    """`collect` for the collect paths, `cold` for all others (and for scopes that are not HTTP). `take` is for a Server
+    of ours.
+    """
 
     def __init__(self, *, collect: Collect, cold: ASGIApp) -> None:
         self._collect = collect
         self._cold = cold
+        self.take = collect.take
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] in PATHS:

@@ -17,9 +17,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from functools import lru_cache
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote
 
 import httptools
 from uvicorn.server import ServerState
@@ -28,6 +27,7 @@ from collector import problems
 from collector.bounds import Bounds
 from collector.deadlines import NEVER, deadlines
 from collector.exchange import Exchange
+from collector.heads import MAX_REMEMBERED_BYTES, Head, Heads
 from collector.problems import (
     BodyTimeoutError,
     HeadTooLargeError,
@@ -42,12 +42,11 @@ from core.log import get_logger
 
 log = get_logger(__name__)
 
-_ASGI = {"version": "3.0", "spec_version": "2.3"}
 # How much more than the body itself its chunks may take: many tiny ones cost more than they bring.
 _CHUNK_OVERHEAD = 2
 # `: ` and the line end.
 _HEADER_FRAMING = 4
-_FRAMING = frozenset({b"content-length", b"expect", b"host", b"transfer-encoding"})
+_END = b"\r\n\r\n"
 
 
 class _Refused(Exception):  # noqa: N818 (leaves the parser; whoever fed it knows what to do)
@@ -61,8 +60,14 @@ class Waiting:
         self.bytes = 0
 
 
+# Takes a request that is there whole and answers it by `Exchange.respond`, without a task; says whether it does.
+Take = Callable[[Exchange], bool]
+
+
 class Connection(asyncio.Protocol):
-    """`state` and `waiting` are shared by all connections of a server."""
+    """`state`, `waiting` and `heads` are shared by all connections of a server. What `take` does not take is the
+    application's.
+    """
 
     def __init__(
         self,
@@ -72,9 +77,13 @@ class Connection(asyncio.Protocol):
         loop: asyncio.AbstractEventLoop,
         bounds: Bounds,
         waiting: Waiting,
+        heads: Heads,
+        take: Take | None = None,
     ) -> None:
         self.due = NEVER
         self._app = app
+        self._take = take
+        self._heads = heads
         self._loop = loop
         self._state = state
         self._bounds = bounds
@@ -87,6 +96,8 @@ class Connection(asyncio.Protocol):
         self._refusal: RequestError | None = None
         # The request that is being read: its head as far as it is here, then its body.
         self._reading: Exchange | None = None
+        # The current one, as long as it may still turn out to be there whole.
+        self._unbegun: Exchange | None = None
         self._in_head = False
         self._head_bytes = 0  # as received, since the last request ended
         self._head_size = 0  # of what the parser has made of it
@@ -103,9 +114,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio's is wider
         self._transport = transport
-        self._scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
-        self._server = _address(transport.get_extra_info("sockname"))
-        self._client = _address(transport.get_extra_info("peername"))
+        self.scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
+        self.server = _address(transport.get_extra_info("sockname"))
+        self.client = _address(transport.get_extra_info("peername"))
         connections: set[Any] = self._state.connections
         connections.add(self)
         deadlines(self._loop).add(self)
@@ -132,12 +143,42 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
+        end = 0
         if self._reading is None:
             if not self._head_bytes and self._current is None:
+                if not self._in_head and self._resumed is None:
+                    end = data.find(_END, 0, MAX_REMEMBERED_BYTES)
+                    head = self._heads.find(data[:end]) if end > 0 else None
+                    if head is not None and len(data) == end + len(_END) + head.length:
+                        self._take_whole(head, data[end + len(_END) :])
+                        return
                 self.due = self._loop.time() + self._bounds.head_s
             self._head_bytes += len(data)
         self._feed(data)
         self._check_sizes(data)
+        exchange, self._unbegun = self._unbegun, None
+        if exchange is not None:
+            if end > 0 and self._is_all(exchange, data[end + len(_END) :]):
+                self._heads.remember(data[:end], exchange.head)
+            self._start(exchange)
+
+    def _take_whole(self, head: Head, body: bytes) -> None:
+        exchange = self._current = Exchange(self, head, keep_alive=True, expects_continue=False)
+        exchange.body = body
+        exchange.complete = True
+        self.due = NEVER
+        self._start(exchange)
+
+    def _is_all(self, exchange: Exchange, body: bytes) -> bool:
+        """Whether the parser has found one request in what was read, and `body` behind a plain head."""
+        head = exchange.head
+        return (
+            exchange.complete
+            and exchange.keep_alive
+            and not (head.chunked or head.expects_continue or self._in_head or self._queue)
+            and 0 < head.length == len(body)
+            and exchange.body == body
+        )
 
     def _check_sizes(self, data: bytes) -> None:
         if self._deaf:
@@ -212,29 +253,18 @@ class Connection(asyncio.Protocol):
         headers = self._headers
         if self._head_size + len(self._url) > bounds.head_bytes or len(headers) > bounds.headers:
             raise self._refused(self._head_too_large())
-        version: str = self._parser.get_http_version()
-        length, chunked, expects_continue = self._framing(headers, version)
-        path, raw_path, query = self._target()
-        scope = {
-            "type": "http",
-            "asgi": _ASGI,
-            "http_version": version,
-            "method": self._parser.get_method().decode("ascii"),
-            "scheme": self._scheme,
-            "path": path,
-            "raw_path": raw_path,
-            "query_string": query,
-            "root_path": "",
-            "headers": headers,
-            "server": self._server,
-            "client": self._client,
-        }
-        exchange = Exchange(
-            self,
-            scope,
-            keep_alive=self._parser.should_keep_alive() and version != "1.0",
-            expects_continue=expects_continue,
-        )
+        try:
+            head = Head(
+                self._parser.get_method().decode("ascii"),
+                self._parser.get_http_version(),
+                self._url,
+                headers,
+                keep_alive=self._parser.should_keep_alive(),
+            )
+        except RequestError as error:
+            raise self._refused(error) from None
+        length, chunked = head.length, head.chunked
+        exchange = Exchange(self, head, keep_alive=head.keep_alive, expects_continue=head.expects_continue)
         if self._parser.should_upgrade():
             # Other protocols are not spoken: the request is answered as if it had not asked (RFC 9110 section 7.8).
             # The parser would take its body for the other protocol, so another one goes on with that.
@@ -248,6 +278,7 @@ class Connection(asyncio.Protocol):
             exchange.refusal = self._body_too_large()
         if self._current is None and self._resumed is None:
             self._begin(exchange)
+            self._unbegun = exchange
         else:
             self._queue.append(exchange)
             self._pause()
@@ -333,7 +364,9 @@ class Connection(asyncio.Protocol):
         if self._resumed is not None:
             self._pause()
         elif self._queue:
-            self._begin(self._queue.popleft())
+            exchange = self._queue.popleft()
+            self._begin(exchange)
+            self._begin_task(exchange)  # not more: many that are answered at once would call each other
         elif self._refusal is not None:
             self._refuse(self._refusal)
         else:
@@ -347,6 +380,12 @@ class Connection(asyncio.Protocol):
             self._release(exchange)
         if not self._queue:
             self._unpause()
+
+    def _start(self, exchange: Exchange) -> None:
+        if self._take is None or not exchange.complete or not self._take(exchange):
+            self._begin_task(exchange)
+
+    def _begin_task(self, exchange: Exchange) -> None:
         tasks: set[Any] = self._state.tasks
         task = self._loop.create_task(self._run(exchange))
         tasks.add(task)
@@ -354,7 +393,7 @@ class Connection(asyncio.Protocol):
 
     async def _run(self, exchange: Exchange) -> None:
         try:
-            await self._app(exchange.scope, exchange.receive, exchange.send)
+            await self._app(exchange.scope(), exchange.receive, exchange.send)
         except Exception:
             log.exception("connection.failed")
         if not exchange.answered and not exchange.gone:
@@ -376,34 +415,6 @@ class Connection(asyncio.Protocol):
             self.due = NEVER  # the application has deadlines of its own
         else:
             self.due = self._loop.time() + (bounds.head_s if self._in_head else bounds.idle_s)
-
-    def _framing(self, headers: list[tuple[bytes, bytes]], version: str) -> tuple[int, bool, bool]:
-        """Length of the body (0 if unknown), whether it comes in chunks, and whether its sender waits for a word."""
-        length = hosts = 0
-        chunked = expects_continue = False
-        for name, value in headers:
-            if name not in _FRAMING:
-                continue
-            if name == b"host":
-                hosts += 1
-            elif name == b"content-length":
-                length = int(value)
-            elif name == b"expect":
-                expects_continue = value.lower() == b"100-continue"
-            elif value.lower() != b"chunked" or version == "1.0":
-                raise self._refused(MalformedError("no transfer coding but chunked is understood"))
-            else:
-                chunked = True
-        if hosts != 1 and (hosts or version != "1.0"):
-            raise self._refused(MalformedError("a request has one Host header"))
-        return length, chunked, expects_continue
-
-    def _target(self) -> tuple[str, bytes, bytes]:
-        """Path, path as sent, and query."""
-        try:
-            return _split(self._url) if b"?" in self._url else _known(self._url)
-        except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
-            raise self._refused(MalformedError("the request target is no URL")) from None
 
     def _refused(self, error: RequestError) -> _Refused:
         self._refusal = error
@@ -499,17 +510,6 @@ class _BodyOnly:
 def _closing(error: TooLargeError) -> TooLargeError:
     error.close = True
     return error
-
-
-def _split(url: bytes) -> tuple[str, bytes, bytes]:
-    parts = httptools.parse_url(url)
-    raw_path: bytes = parts.path or b"/"
-    path = raw_path.decode("ascii")
-    return unquote(path) if "%" in path else path, raw_path, parts.query or b""
-
-
-# Clients send to the same few paths.
-_known = lru_cache(128)(_split)
 
 
 def _address(name: object) -> tuple[str, int] | None:

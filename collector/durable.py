@@ -13,12 +13,14 @@ does not take is answered `RETRY`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
+from functools import partial
+from typing import Any
 
 from collector.kafka import KafkaPublisher
-from collector.publisher import Failure, Fate, Record
+from collector.publisher import Done, Failure, Fate, Record
 from collector.spool.drain import Drain, Step
 from collector.spool.spool import Spool
 from core import metrics
@@ -82,6 +84,7 @@ class DurablePublisher:
         self._hand_over_until = 0.0
         self._next_hand_over = 0.0
         self._closing = False
+        self._tasks: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -100,7 +103,30 @@ class DurablePublisher:
         await self._gate.wait()
         if self._mode is not Mode.DIRECT:
             return await self._store(records)
-        fates = await self._kafka.publish(records)
+        return await self._rescued(records, await self._kafka.publish(records))
+
+    def submit(self, records: Sequence[Record], done: Done) -> None:
+        if self._mode is Mode.DIRECT:  # the gate is open
+            self._kafka.submit(records, partial(self._submitted, records, done))
+        else:
+            self._later(self.publish(records), done)
+
+    def _submitted(self, records: Sequence[Record], done: Done, fates: Sequence[Fate]) -> None:
+        if Failure.RETRY in fates:
+            self._later(self._rescued(records, fates), done)
+        else:
+            done(fates)
+
+    def _later(self, publishing: Coroutine[Any, Any, Sequence[Fate]], done: Done) -> None:
+        async def run() -> None:
+            done(await publishing)
+
+        task = asyncio.create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _rescued(self, records: Sequence[Record], fates: Sequence[Fate]) -> Sequence[Fate]:
+        """Spool what Kafka did not take in time."""
         if Failure.RETRY not in fates:
             return fates
         self._trip("Kafka did not acknowledge events published just now")

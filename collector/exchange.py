@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Protocol
 
+from collector.heads import Head
 from collector.problems import RequestError
 
 Message = dict[str, Any]
@@ -20,10 +23,15 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 _NO_CONTENT = frozenset({204, 304})
 _DISCONNECT: Message = {"type": "http.disconnect"}
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
 class Wire(Protocol):
     """What an exchange needs of its connection."""
+
+    scheme: str
+    server: tuple[str, int] | None
+    client: tuple[str, int] | None
 
     def write(self, data: bytes) -> None: ...
 
@@ -50,16 +58,16 @@ class Exchange:
         "body",
         "complete",
         "gone",
+        "head",
         "keep_alive",
         "refusal",
-        "scope",
         "size",
         "started",
     )
 
-    def __init__(self, wire: Wire, scope: dict[str, Any], *, keep_alive: bool, expects_continue: bool) -> None:
+    def __init__(self, wire: Wire, head: Head, *, keep_alive: bool, expects_continue: bool) -> None:
         self._wire = wire
-        self.scope = scope
+        self.head = head
         self.keep_alive = keep_alive
         self._expects_continue = expects_continue
         self.body: bytes | bytearray = b""
@@ -73,6 +81,27 @@ class Exchange:
         self._chunked = False
         self._head: Message | None = None
         self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def client(self) -> tuple[str, int] | None:
+        return self._wire.client
+
+    def scope(self) -> dict[str, Any]:
+        head, wire = self.head, self._wire
+        return {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": head.version,
+            "method": head.method,
+            "scheme": wire.scheme,
+            "path": head.path,
+            "raw_path": head.raw_path,
+            "query_string": head.query,
+            "root_path": "",
+            "headers": head.fields.copy(),
+            "server": wire.server,
+            "client": wire.client,
+        }
 
     def add(self, part: bytes) -> None:
         """One more part of the body."""
@@ -118,6 +147,14 @@ class Exchange:
         self._waiter = asyncio.get_running_loop().create_future()
         await self._waiter
 
+    def respond(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """The whole answer at once."""
+        if self.gone:
+            return
+        self._wire.write(self._first(status, headers, body, more=False))
+        self.started = self.answered = True
+        self._wire.answered(self)
+
     async def send(self, message: Message) -> None:
         if self.gone:
             return
@@ -129,12 +166,12 @@ class Exchange:
         if not self.started:
             if self._head is None:
                 raise RuntimeError("an answer starts with its head")
-            body = self._first(self._head, body, more=more)
+            body = self._first(self._head["status"], self._head["headers"], body, more=more)
         elif self._chunked:
             body = _chunk(body)
         if not more and self._chunked:
             body += b"0\r\n\r\n"
-        if self.scope["method"] != "HEAD" or not self.started:
+        if self.head.method != "HEAD" or not self.started:
             self._wire.write(body)
         self.started = True
         if more:
@@ -144,35 +181,41 @@ class Exchange:
             self.wake()
             self._wire.answered(self)
 
-    def _first(self, head: Message, body: bytes, *, more: bool) -> bytes:
+    def _first(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes, *, more: bool) -> bytes:
         """The head and what of the body goes with it, in one write."""
-        status = head["status"]
-        parts = [_STATUS_LINES[status], _date.line()]
-        framed = status in _NO_CONTENT
-        closes = False
-        for name, value in head["headers"]:
-            if b"\n" in value or b"\r" in value:
-                raise RuntimeError(f"a header of the answer has a line break: {name!r}")
-            parts += (name, b": ", value, b"\r\n")
-            if name == b"content-length":
-                framed = True
-            elif name == b"connection" and value == b"close":
-                closes = True
+        fields, framed, closes = _written(tuple(map(tuple, headers)))
+        ending = b"\r\n"
+        if not framed and status not in _NO_CONTENT:
+            if more:
+                self._chunked = True
+                ending = b"transfer-encoding: chunked\r\n\r\n"
+                body = _chunk(body)
+            else:
+                ending = b"content-length: %d\r\n\r\n" % len(body)
         if not self.complete or not self.keep_alive or closes:
             self.keep_alive = False
             if not closes:
-                parts.append(b"connection: close\r\n")
-        if not framed:
-            if more:
-                self._chunked = True
-                parts.append(b"transfer-encoding: chunked\r\n")
-                body = _chunk(body)
-            else:
-                parts.append(b"content-length: %d\r\n" % len(body))
-        parts.append(b"\r\n")
-        if self.scope["method"] != "HEAD":
-            parts.append(body)
-        return b"".join(parts)
+                ending = b"connection: close\r\n" + ending
+        if self.head.method == "HEAD":
+            body = b""
+        return b"".join((_STATUS_LINES[status], _date.line(), fields, ending, body))
+
+
+# Answers are of few kinds.
+@lru_cache(256)
+def _written(headers: tuple[tuple[bytes, bytes], ...]) -> tuple[bytes, bool, bool]:
+    """As they are sent; whether they say how long the answer is, and that the connection ends with it."""
+    parts: list[bytes] = []
+    framed = closes = False
+    for name, value in headers:
+        if b"\n" in value or b"\r" in value:
+            raise RuntimeError(f"a header of the answer has a line break: {name!r}")
+        parts += (name, b": ", value, b"\r\n")
+        if name == b"content-length":
+            framed = True
+        elif name == b"connection" and value == b"close":
+            closes = True
+    return b"".join(parts), framed, closes
 
 
 def _chunk(body: bytes) -> bytes:

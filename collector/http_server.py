@@ -16,7 +16,8 @@ from typing import Any
 import uvicorn
 
 from collector.bounds import Bounds
-from collector.connection import Connection, Waiting
+from collector.connection import Connection, Take, Waiting
+from collector.heads import Heads
 
 # How many connections may wait for the loop.
 BACKLOG = 2048
@@ -31,6 +32,7 @@ class Server(uvicorn.Server):
         self,
         app: Any,
         *,
+        take: Take | None = None,
         bounds: Bounds | None = None,
         grace_s: int,
         tls: ssl.SSLContext | None = None,
@@ -46,6 +48,8 @@ class Server(uvicorn.Server):
             )
         )
         self._app = app
+        self._take = take
+        self._heads = Heads()
         self.bounds = bounds or Bounds()
         self.waiting = Waiting()
         self.listening = asyncio.Event()
@@ -58,7 +62,15 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
 
         def connection() -> Connection:
-            return Connection(self._app, self.server_state, loop=loop, bounds=self.bounds, waiting=self.waiting)
+            return Connection(
+                self._app,
+                self.server_state,
+                loop=loop,
+                bounds=self.bounds,
+                waiting=self.waiting,
+                heads=self._heads,
+                take=self._take,
+            )
 
         self.servers = [
             await loop.create_server(

@@ -8,12 +8,16 @@
 6. the answer: 200, or 503 if any event should be sent again
 
 Only 5 waits. Decides neither what makes an event valid (`judge`) nor how it is stored (`publisher`).
+
+There are two ways through: `Collect.take` for what nearly all requests are, there whole when they are first seen, and
+`Collect.__call__`, which is plain ASGI, for all. The first makes no task and no coroutine: these cost as much as
+judging does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from functools import lru_cache
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -22,6 +26,7 @@ from collector.caller import Caller
 from collector.controls import Controls
 from collector.cors import Cors
 from collector.drops import Dropped
+from collector.exchange import Exchange
 from collector.faults import Fault
 from collector.flood import Flood
 from collector.headers import RequestHead
@@ -33,7 +38,7 @@ from collector.normal import Arrival
 from collector.privacy import Policy, redaction
 from collector.problems import Headers, MethodError, NotNowError, RequestError, UnauthorizedError
 from collector.proxies import Proxies
-from collector.publisher import Failure, Publisher
+from collector.publisher import Failure, Fate, Publisher
 from collector.request_log import RequestLog
 from collector.strict import StrictJudge
 from collector.verdicts import Answer, Verdict, rejected
@@ -81,8 +86,35 @@ class Reply(NamedTuple):
     code: str = ""
 
 
+class Asked:
+    """A request on its way through. `peer` is who connected, "" if that is not known."""
+
+    __slots__ = ("caller", "head", "method", "path", "peer", "published", "query", "referrer", "started")
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query: bytes,
+        head: RequestHead,
+        caller: Caller,
+        *,
+        peer: str,
+        started: float,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.head = head
+        self.caller = caller
+        self.peer = peer
+        self.started = started
+        self.referrer = ""
+        self.published = 0.0
+
+
 class Collect:
-    """The endpoints as an ASGI application for `http` scopes."""
+    """The endpoints: `take` for a Server of ours, and as an ASGI application for `http` scopes."""
 
     def __init__(
         self,
@@ -119,44 +151,101 @@ class Collect:
         self._bootstrap_requests = local_metrics.counter("sluice_collector_bootstrap_requests_total")
         self._bootstrap_warn_at = 0.0
 
-    async def __call__(self, scope: Scope, receive: body.Receive, send: Send) -> None:
-        started = self._clock.monotonic()
-        caller = Caller(self._controls)
-        head = headers.read(scope["headers"])
+    def take(self, exchange: Exchange) -> bool:
+        """Answer a request that is there whole, now or when its events are stored. False leaves it to `__call__`."""
+        said = exchange.head
+        if said.path not in PATHS or said.method != "POST" or said.query or said.length > self._max_body_bytes:
+            return False
+        client = exchange.client
+        asked = Asked(
+            said.method,
+            said.path,
+            said.query,
+            said.wanted,
+            Caller(self._controls),
+            peer=client[0] if client else "",
+            started=self._clock.monotonic(),
+        )
         try:
-            reply = await self._reply(scope, receive, head, caller)
-        except body.ClientGoneError:
-            reply = Reply(CLIENT_GONE, [], b"")
-        except RequestError as error:
-            error = _in_place_of(error, caller)
-            reply = Reply(*problems.render(error), code=error.code)
-        except Exception:
-            # A bug of ours must not become a dropped connection: clients would retry it for ever.
-            log.exception("collect.failed")
-            reply = Reply(*problems.render_internal(), code=problems.INTERNAL.code)
-        self._requests.add(reply.status)
-        now = self._clock.monotonic()
-        if self._log.wants(reply.status, now):
-            self._log.write(reply.status, _said(scope, head, caller, reply, now - started))
+            judged = self._judged(asked, self._admitted(asked), bytes(exchange.body))
+            if judged.records:
+                asked.published = self._clock.monotonic()
+                hit("collector.before_publish")
+                records = self._flood.routed(judged.records)
+                self._publisher.submit(records, partial(self._stored, exchange, asked, judged))
+                return True
+            reply = self._answered(asked, judged)
+        except Exception as error:  # noqa: BLE001 (logged and answered there)
+            reply = self._failed(asked, error)
+        self._respond(exchange, asked, reply)
+        return True
+
+    def _stored(self, exchange: Exchange, asked: Asked, judged: Judged, fates: Sequence[Fate]) -> None:
+        try:
+            self._settle(asked, judged, fates)
+            reply = self._answered(asked, judged)
+        except Exception as error:  # noqa: BLE001 (logged and answered there)
+            reply = self._failed(asked, error)
+        self._respond(exchange, asked, reply)
+
+    def _respond(self, exchange: Exchange, asked: Asked, reply: Reply) -> None:
+        headers = self._ended(asked, reply)
+        exchange.respond(reply.status, headers, reply.content)
+
+    async def __call__(self, scope: Scope, receive: body.Receive, send: Send) -> None:
+        peer = scope.get("client")
+        asked = Asked(
+            scope["method"],
+            scope["path"],
+            scope["query_string"],
+            headers.read(scope["headers"]),
+            Caller(self._controls),
+            peer=peer[0] if peer else "",
+            started=self._clock.monotonic(),
+        )
+        if asked.path in pixel.PATHS:
+            asked.referrer = headers.referrer_origin(scope["headers"])
+        try:
+            reply = await self._reply(asked, receive)
+        except Exception as error:  # noqa: BLE001 (logged and answered there)
+            reply = self._failed(asked, error)
+        fields = self._ended(asked, reply)
         if reply.status == CLIENT_GONE:
             return
-        if caller.bootstrap:
-            reply.headers.append(_BOOTSTRAP)
-            self._flag_bootstrap()
-        if head.origin:
-            reply.headers.extend(self._cors.headers(head.origin))
-        await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+        await send({"type": "http.response.start", "status": reply.status, "headers": fields})
         await send({"type": "http.response.body", "body": reply.content})
 
-    async def _reply(self, scope: Scope, receive: body.Receive, head: RequestHead, caller: Caller) -> Reply:
-        path = scope["path"]
-        is_pixel = path in pixel.PATHS
-        if scope["method"] != ("GET" if is_pixel else "POST"):
-            return self._other_method(scope["method"], head, allow="GET, OPTIONS" if is_pixel else "POST, OPTIONS")
-        caller.origin = head.origin or (headers.referrer_origin(scope["headers"]) if is_pixel else "")
-        caller.browser_only = path in _PUBLIC
-        peer = scope.get("client")
-        caller.address = self._proxies.client(peer[0], head.forwarded_for) if peer else ""
+    async def _reply(self, asked: Asked, receive: body.Receive) -> Reply:
+        is_pixel = asked.path in pixel.PATHS
+        if asked.method != ("GET" if is_pixel else "POST"):
+            return self._other_method(asked.method, asked.head, allow="GET, OPTIONS" if is_pixel else "POST, OPTIONS")
+        bearer = self._admitted(asked)
+        if is_pixel:
+            sent = pixel.event(asked.query)
+        else:
+            sent = await body.read(receive, content_length=asked.head.content_length, limit=self._max_body_bytes)
+        judged = self._judged(asked, bearer, sent)
+        if not is_pixel and _is_strict(asked.query):
+            await self._strict.judge(judged.verdicts, judged.positions, judged.records)
+            return _reply_of(verdicts.answer(judged.verdicts, stored=False))
+        if judged.records:
+            asked.published = self._clock.monotonic()
+            hit("collector.before_publish")
+            self._settle(asked, judged, await self._publisher.publish(self._flood.routed(judged.records)))
+        return self._answered(asked, judged)
+
+    def _admitted(self, asked: Asked) -> Grant | None:
+        """What is decided before the body is read; the grant of the Authorization header, if there is one.
+
+        Raises:
+            NotNowError: ingest is switched off.
+            UnauthorizedError: the header's key does not work.
+            RequestError: as `Caller.find`.
+        """
+        head, caller = asked.head, asked.caller
+        caller.origin = head.origin or asked.referrer
+        caller.browser_only = asked.path in _PUBLIC
+        caller.address = self._proxies.client(asked.peer, head.forwarded_for) if asked.peer else ""
         if not self._flags[INGEST].enabled:
             error = NotNowError(
                 "the operator has switched ingest off; keep the events",
@@ -165,12 +254,14 @@ class Collect:
             )
             error.close = True  # the body is not read
             raise error
-        bearer = _bearer(head.authorization, caller)
-        if is_pixel:
-            content = pixel.event(scope["query_string"])
-        else:
-            sent = await body.read(receive, content_length=head.content_length, limit=self._max_body_bytes)
-            content = inflate(sent, encoding=head.content_encoding, limit=self._max_body_bytes)
+        return _bearer(head.authorization, caller)
+
+    def _judged(self, asked: Asked, bearer: Grant | None, sent: bytes) -> Judged:
+        """Raises:
+        RequestError: of the request as a whole.
+        """
+        head, caller = asked.head, asked.caller
+        content = inflate(sent, encoding=head.content_encoding, limit=self._max_body_bytes)
         form = forms.read(content, max_events=self._max_events)
         grant = self._judge.request_grant(form, bearer=bearer, caller=caller)
         arrival = Arrival(
@@ -184,17 +275,52 @@ class Collect:
             dnt=head.dnt,
             gpc=head.gpc,
         )
-        judged = self._judge.judge(form, grant=grant, arrival=arrival, caller=caller)
-        if not is_pixel and _is_strict(scope["query_string"]):
-            await self._strict.judge(judged.verdicts, judged.positions, judged.records)
-            return _reply_of(verdicts.answer(judged.verdicts, stored=False))
-        if judged.records:
-            await self._publish(judged)
+        return self._judge.judge(form, grant=grant, arrival=arrival, caller=caller)
+
+    def _settle(self, asked: Asked, judged: Judged, fates: Sequence[Fate]) -> None:
+        """What became of the records goes into the verdicts."""
+        hit("collector.after_publish")
+        self._publish_seconds.observe(self._clock.monotonic() - asked.published)
+        for index, record, fate in zip(judged.positions, judged.records, fates, strict=True):
+            verdict = judged.verdicts[index]
+            if isinstance(fate, str):
+                verdict.receipt = fate
+            elif fate is Failure.TOO_LARGE:
+                judged.verdicts[index] = rejected(index, _TOO_LARGE, event_id=verdict.event_id)
+                judged.drops.append(Dropped(record.key.partition(b"|")[0].decode(), "", _TOO_LARGE.code))
+            else:
+                judged.verdicts[index] = Verdict(verdict.event_id, "retry", index=index)
+
+    def _answered(self, asked: Asked, judged: Judged) -> Reply:
         answer = verdicts.answer(judged.verdicts)
         self._count(answer)
         if judged.drops and self._controls.drops:
             self._controls.drops.count(judged.drops)
-        return _picture(answer) if is_pixel else _reply_of(answer)
+        return _picture(answer) if asked.path in pixel.PATHS else _reply_of(answer)
+
+    def _failed(self, asked: Asked, error: Exception) -> Reply:
+        if isinstance(error, RequestError):
+            error = _in_place_of(error, asked.caller)
+            return Reply(*problems.render(error), code=error.code)
+        if isinstance(error, body.ClientGoneError):
+            return Reply(CLIENT_GONE, [], b"")
+        # A bug of ours must not become a dropped connection: clients would retry it for ever.
+        log.error("collect.failed", exc_info=error)
+        return Reply(*problems.render_internal(), code=problems.INTERNAL.code)
+
+    def _ended(self, asked: Asked, reply: Reply) -> Headers:
+        """Count and log the request; all headers of its answer."""
+        self._requests.add(reply.status)
+        now = self._clock.monotonic()
+        if self._log.wants(reply.status, now):
+            self._log.write(reply.status, _said(asked, reply, now - asked.started))
+        fields = reply.headers
+        if asked.caller.bootstrap:
+            fields = [*fields, _BOOTSTRAP]
+            self._flag_bootstrap(now)
+        if asked.head.origin:
+            fields = [*fields, *self._cors.headers(asked.head.origin)]
+        return fields
 
     def _other_method(self, method: str, head: RequestHead, *, allow: str) -> Reply:
         if method != "OPTIONS":
@@ -216,31 +342,14 @@ class Collect:
             if number:
                 self._events.add(name, number)
 
-    def _flag_bootstrap(self) -> None:
+    def _flag_bootstrap(self, now: float) -> None:
         """It is for trying things out: it cannot be revoked, and everyone who was given it is one to its events."""
         self._bootstrap_requests.add()
-        now = self._clock.monotonic()
         if now >= self._bootstrap_warn_at:
             self._bootstrap_warn_at = now + _BOOTSTRAP_WARN_S
             log.warning(
                 "keys.bootstrap_used", hint="`sluice keys create` makes keys that can be told apart and revoked."
             )
-
-    async def _publish(self, judged: Judged) -> None:
-        started = self._clock.monotonic()
-        hit("collector.before_publish")
-        fates = await self._publisher.publish(self._flood.routed(judged.records))
-        hit("collector.after_publish")
-        self._publish_seconds.observe(self._clock.monotonic() - started)
-        for index, record, fate in zip(judged.positions, judged.records, fates, strict=True):
-            verdict = judged.verdicts[index]
-            if isinstance(fate, str):
-                verdict.receipt = fate
-            elif fate is Failure.TOO_LARGE:
-                judged.verdicts[index] = rejected(index, _TOO_LARGE, event_id=verdict.event_id)
-                judged.drops.append(Dropped(record.key.partition(b"|")[0].decode(), "", _TOO_LARGE.code))
-            else:
-                judged.verdicts[index] = Verdict(verdict.event_id, "retry", index=index)
 
 
 def _in_place_of(error: RequestError, caller: Caller) -> RequestError:
@@ -294,15 +403,16 @@ def _is_strict(query: bytes) -> bool:
     return bool(values)
 
 
-def _said(scope: Scope, head: RequestHead, caller: Caller, reply: Reply, took_s: float) -> dict[str, object]:
+def _said(asked: Asked, reply: Reply, took_s: float) -> dict[str, object]:
     """What a log line says of a request: nothing that its sender wrote, but the ids of its trace."""
-    said: dict[str, object] = {"path": scope["path"], "took_ms": round(took_s * 1000, 2)}
-    if scope["method"] != "POST":
-        said["method"] = scope["method"]
+    said: dict[str, object] = {"path": asked.path, "took_ms": round(took_s * 1000, 2)}
+    head, grant = asked.head, asked.caller.grant
+    if asked.method != "POST":
+        said["method"] = asked.method
     if reply.code:
         said["code"] = reply.code
-    if caller.grant is not None:
-        said["tenant"], said["key_id"] = caller.grant.tenant, caller.grant.key_id
+    if grant is not None:
+        said["tenant"], said["key_id"] = grant.tenant, grant.key_id
     if reply.answer is not None:
         for name in ("accepted", "rejected", "consent_dropped", "retry"):
             if number := getattr(reply.answer, name):

@@ -1,4 +1,4 @@
-"""Publishes raw records with librdkafka and waits for their delivery reports, one future a request.
+"""Publishes raw records with librdkafka and waits for their delivery reports, one object a request.
 
 Delivery reports are served on the event loop by `poll`, every millisecond while something is in flight and rarely
 otherwise. The library's own asyncio producer is no choice: it waits up to 100 ms for a report at low load.
@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from collector.publisher import Failure, Fate, Record
+from collector.publisher import Done, Failure, Fate, Record
 from core import kafka
 from core.lifecycle import die
 from core.log import get_logger
@@ -59,12 +60,14 @@ _PERMANENT = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TO
 class _Pending:
     """The records of one request whose delivery reports are awaited, until `deadline` on the loop's clock."""
 
-    __slots__ = ("_fates", "_left", "deadline", "done")
+    __slots__ = ("_done", "_fates", "_left", "_reported", "deadline")
 
-    def __init__(self, done: asyncio.Future[Sequence[Fate]], count: int, deadline: float) -> None:
-        self.done = done
+    def __init__(self, done: Done, count: int, deadline: float, reported: deque[_Pending]) -> None:
+        """`reported` takes it when it is complete: what follows is not for a callback of the library."""
         self.deadline = deadline
+        self._done: Done | None = done
         self._left = count
+        self._reported = reported
         self._fates: list[Fate] = [Failure.RETRY] * count
 
     def report(self, at: int, error: KafkaError | None, message: Message | None = None) -> None:
@@ -75,12 +78,13 @@ class _Pending:
             self._fates[at] = Failure.TOO_LARGE
         self._left -= 1
         if not self._left:
-            self.expire()
+            self._reported.append(self)
 
-    def expire(self) -> None:
+    def end(self) -> None:
         """Give up on what has no report. It may still be stored, or come to be: sending it again must be safe."""
-        if not self.done.done():
-            self.done.set_result(list(self._fates))
+        done, self._done = self._done, None
+        if done is not None:
+            done(self._fates.copy())
 
 
 class KafkaPublisher:
@@ -104,6 +108,7 @@ class KafkaPublisher:
         )
         # In the order of their deadlines: all get the same time.
         self._pending: dict[_Pending, None] = {}
+        self._reported: deque[_Pending] = deque()
         # What waits for the flight before it, since when, and how many records that is.
         self._gathered: list[tuple[Sequence[Record], _Pending]] = []
         self._gathered_at = 0.0
@@ -118,14 +123,16 @@ class KafkaPublisher:
 
     async def publish(self, records: Sequence[Record]) -> Sequence[Fate]:
         """One fate a record, when all are known or the deadline has passed."""
+        fates: asyncio.Future[Sequence[Fate]] = self._loop.create_future()
+        self.submit(records, lambda found: None if fates.done() else fates.set_result(found))
+        return await fates
+
+    def submit(self, records: Sequence[Record], done: Done) -> None:
+        """`done` gets what `publish` returns, later."""
         now = self._loop.time()
-        pending = _Pending(self._loop.create_future(), len(records), now + self._ack_timeout_s)
+        pending = _Pending(done, len(records), now + self._ack_timeout_s, self._reported)
         self._pending[pending] = None
         self._gather(records, pending, now)
-        try:
-            return await pending.done
-        finally:
-            self._pending.pop(pending, None)
 
     @property
     def waiting(self) -> int:
@@ -137,9 +144,9 @@ class KafkaPublisher:
         pending, self._pending = self._pending, {}
         self._gathered.clear()
         self._gathered_records = 0
-        for one in pending:
-            one.expire()
         self._producer.purge(in_queue=True, in_flight=True, blocking=False)
+        for one in pending:
+            one.end()
 
     async def look(self) -> str:
         """Why Kafka cannot take records, "" if it answers and knows the raw topics."""
@@ -189,9 +196,17 @@ class KafkaPublisher:
         for records, pending in gathered:
             for at, record in enumerate(records):
                 self._produce(record, partial(pending.report, at))
+        self._end_reported()
+
+    def _end_reported(self) -> None:
+        while self._reported:
+            pending = self._reported.popleft()
+            self._pending.pop(pending, None)
+            pending.end()
 
     def _tick(self) -> None:
         self._producer.poll(0)
+        self._end_reported()
         now = self._loop.time()
         oldest = next(iter(self._pending), None)
         if oldest is not None and now >= oldest.deadline:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from collector.publisher import Failure, Fate, Record
+from collector.publisher import Done, Failure, Fate, Record
 
 
 class MemoryPublisher:
@@ -17,6 +17,9 @@ class MemoryPublisher:
 
     async def publish(self, records: Sequence[Record]) -> Sequence[Fate]:
         return [self._fate(record) for record in records]
+
+    def submit(self, records: Sequence[Record], done: Done) -> None:
+        done([self._fate(record) for record in records])
 
     def trouble(self) -> str:
         return self.down

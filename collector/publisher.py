@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -24,6 +24,7 @@ class Failure(Enum):
 
 # What became of a record: where it is stored (its receipt, e.g. `sluice.raw-3-1042`), or why it is not.
 Fate = str | Failure
+Done = Callable[[Sequence[Fate]], None]
 
 
 class Publisher(Protocol):
@@ -34,11 +35,15 @@ class Publisher(Protocol):
     3. A record with a failure may nevertheless be stored (an acknowledgement can get lost): sending again must be
        safe.
     4. `publish` never raises for a reason that lies in the store.
-    5. `trouble` is why the next `publish` is likely to fail, "" if it is not; `detail` says more about its state, in
+    5. `submit` is `publish` for who does not wait: it calls `done` with the fates, once, from the event loop, and maybe
+       before it returns. `done` does not raise.
+    6. `trouble` is why the next `publish` is likely to fail, "" if it is not; `detail` says more about its state, in
        JSON's types. Neither blocks.
     """
 
     async def publish(self, records: Sequence[Record]) -> Sequence[Fate]: ...
+
+    def submit(self, records: Sequence[Record], done: Done) -> None: ...
 
     def trouble(self) -> str: ...
 

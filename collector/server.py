@@ -60,8 +60,10 @@ async def _serve(settings: Settings, *, listener: socket.socket, lifecycle: Life
     loop = asyncio.get_running_loop()
     publisher = DurablePublisher(settings)
     control = Control(settings)
+    app = create_app(settings, publisher=publisher, lifecycle=lifecycle, controls=control.controls())
     server = Server(
-        create_app(settings, publisher=publisher, lifecycle=lifecycle, controls=control.controls()),
+        app,
+        take=app.take,
         bounds=bounds.of(settings),
         grace_s=_requests_end_s(settings),
         tls=tls.context(settings),

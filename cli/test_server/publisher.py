@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from cli.tail.sighting import Sighting, from_curated, from_dead_letter, from_raw
-from collector.publisher import Fate, Record
+from collector.publisher import Done, Fate, Record
 from core.clock import Clock
 from core.errors import InvariantError
 from core.settings import Settings
@@ -52,6 +52,12 @@ class StreamPublisher:
         )
 
     async def publish(self, records: Sequence[Record]) -> Sequence[Fate]:
+        return self._processed(records)
+
+    def submit(self, records: Sequence[Record], done: Done) -> None:
+        done(self._processed(records))
+
+    def _processed(self, records: Sequence[Record]) -> Sequence[Fate]:
         first = self._offset
         if records:
             now_ms = self._clock.now_ms()

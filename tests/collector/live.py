@@ -42,7 +42,8 @@ class Served:
 @contextmanager
 def serve(settings: Settings, *, bounds: Bounds, tls: ssl.SSLContext | None = None) -> Iterator[Served]:
     publisher = MemoryPublisher()
-    server = Server(create_app(settings, publisher=publisher), bounds=bounds, grace_s=5, tls=tls)
+    app = create_app(settings, publisher=publisher)
+    server = Server(app, take=app.take, bounds=bounds, grace_s=5, tls=tls)
     listener = socket.create_server(("127.0.0.1", 0))
 
     def run() -> None:

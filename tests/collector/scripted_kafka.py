@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from collector.kafka import KafkaPublisher
-from collector.publisher import Failure, Fate, Record
+from collector.publisher import Done, Failure, Fate, Record
 
 
 class ScriptedKafka:
@@ -27,6 +27,7 @@ class ScriptedKafka:
         self.abandoned = 0
         self.waiting = 0
         self._back = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
 
     def as_publisher(self) -> KafkaPublisher:
         return cast("KafkaPublisher", self)
@@ -41,6 +42,12 @@ class ScriptedKafka:
             return await self._publish(records)
         finally:
             self.waiting -= 1
+
+    def submit(self, records: Sequence[Record], done: Done) -> None:
+        async def run() -> None:
+            done(await self.publish(records))
+
+        self._tasks.append(asyncio.create_task(run()))
 
     async def _publish(self, records: Sequence[Record]) -> Sequence[Fate]:
         if not self.up:
