@@ -16,6 +16,7 @@ import re
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from collector.caller import Caller
 from collector.contract import EMPTY_OBJECT, MAX_DEPTH, MAX_OBJECT_BYTES, MAX_PROPERTIES, Event
@@ -135,10 +136,12 @@ class Judge:
                 name = _readable_name(glimpse) if text else ""  # not of what is not redacted
                 drops.append(Dropped(known.tenant if known else "", name, error.fault.code))
                 continue
-            record, event_id, source = normalise(event, grant=event_grant, arrival=arrival, random_ids=self._ids)
+            record, event_id, source, clamped = normalise(
+                event, grant=event_grant, arrival=arrival, random_ids=self._ids
+            )
             positions.append(len(verdicts))
             records.append(record)
-            verdicts.append(Verdict(event_id, "accepted", source))
+            verdicts.append(Verdict(event_id, "accepted", source, time_clamped=clamped or UNSET))
         if not any_key:
             raise UnauthorizedError("no tracking key that is known; send `Authorization: Bearer KEY`")
         return Judged(verdicts, records, positions, drops)

@@ -10,7 +10,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from collector.contract import Event
 from collector.keys import Grant
-from collector.moments import corrected, epoch_ms
+from collector.moments import Clamped, corrected, epoch_ms
 from collector.network import cut
 from collector.publisher import Record
 from collector.verdicts import IdSource
@@ -76,8 +76,10 @@ class Arrival:
         )
 
 
-class Payload(Struct, gc=False):
-    """The normalised event: every key always, in this order. Times in epoch milliseconds, `sent_at` 0 if unknown."""
+class Payload(Struct, gc=False, omit_defaults=True):
+    """The normalised event: every key always, in this order, but the last. Times in epoch milliseconds, `sent_at` 0 if
+    unknown.
+    """
 
     event_id: str
     event_type: str
@@ -92,10 +94,11 @@ class Payload(Struct, gc=False):
     consent_state: str
     occurred_at: int
     sent_at: int
+    time_clamped: Clamped = ""
 
 
-# The record, the event's id, and who made the id.
-Normal = tuple[Record, str, IdSource | UnsetType]
+# The record, the event's id, who made the id, and whether the event's time was believed.
+Normal = tuple[Record, str, IdSource | UnsetType, Clamped]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -134,7 +137,9 @@ def normalise(event: Event, *, grant: Grant, arrival: Arrival, random_ids: ids.I
     if event.occurred_at is None:
         payload.occurred_at = received_at_ms
     elif not arrival.historical:
-        payload.occurred_at = corrected(claimed_ms, sent_at_ms=sent_at_ms, received_at_ms=received_at_ms)
+        payload.occurred_at, payload.time_clamped = corrected(
+            claimed_ms, sent_at_ms=sent_at_ms, received_at_ms=received_at_ms
+        )
     head = (
         payload.name if payload.event_type == "custom_event" else payload.event_type,
         event.version or 0,
@@ -145,7 +150,7 @@ def normalise(event: Event, *, grant: Grant, arrival: Arrival, random_ids: ids.I
     )
     value = envelope.sealed(head, arrival.shared_by(event), _encode(payload))
     record = Record(f"{tenant}|{payload.visitor_id}".encode(), value, arrival.historical)
-    return record, payload.event_id, source
+    return record, payload.event_id, source, payload.time_clamped
 
 
 def _visitor(payload: Payload, tenant: str) -> str:

@@ -25,6 +25,8 @@ class Verdict(Struct, gc=False, omit_defaults=True):
     """`index` (from 0) on everything but `accepted`; `receipt` on `accepted`, unless nothing is stored; `code` on
     `rejected` and `consent_dropped`; `field` and `message` on `rejected` only; `contract` and `faults` in strict mode.
 
+    `time_clamped` is there if the event's time could not be believed.
+
     `event_id` is null when the client sent none that can be read and none was given. `event_id_source` says who made
     the id if the client did not.
     """
@@ -39,6 +41,7 @@ class Verdict(Struct, gc=False, omit_defaults=True):
     message: str | UnsetType = UNSET
     contract: str | UnsetType = UNSET
     faults: list[StrictFault] | UnsetType = UNSET
+    time_clamped: Literal["future", "past"] | UnsetType = UNSET
 
 
 class Answer(Struct, gc=False, omit_defaults=True):

@@ -75,7 +75,7 @@ class Contracts:
 
     def __init__(self, registry: Registry, repairs: Repairs | None = None) -> None:
         self._repairs = repairs
-        self.tracked = compile_record(registry.get("tracked_event", 1).resolved)
+        self.tracked = compile_record(registry.get("tracked_event", 2).resolved)
         context = registry.versions(CONTEXT_SUBJECT)
         self.context = compile_record(registry.latest(CONTEXT_SUBJECT).resolved) if context else None
         self._events = {subject: _Versions(registry, subject) for subject in registry.subjects("event")}

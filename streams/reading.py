@@ -123,7 +123,7 @@ class Reader:
         self._contracts = contracts
         # By the bytes that a usual record begins with: its kind, the check of its properties, and whether that is wide.
         self._usual: dict[bytes, tuple[Kind, Callable[[msgspec.Raw], object], bool]] = {}
-        self._kinds: dict[tuple[Head, Contract], Kind] = {}
+        self._kinds: dict[tuple[Head, Contract, str], Kind] = {}
         # The time it was received: the first two bytes of six repeat every 8 seconds, the others change as often.
         self._time_begins, self._time_ends = _TimeBytes(is_end=False), _TimeBytes(is_end=True)
 
@@ -171,7 +171,11 @@ class Reader:
                     payload = _one_character_a_byte(payload, is_wide=is_wide)
                 event = decode(payload)
                 check(event.properties)
-                if event.context != _NOTHING or (_BACKSLASH in payload and not _texts_are_ascii(event)):
+                if (
+                    event.context != _NOTHING
+                    or event.time_clamped
+                    or (_BACKSLASH in payload and not _texts_are_ascii(event))
+                ):
                     raise _UnusualError
                 properties = str(event.properties, "utf-8")
                 if with_facts:
@@ -251,15 +255,17 @@ class Reader:
     def _kind(self, record: RawRecord, head: Head, judged: Judged) -> Kind:
         """Of an event that was judged. What it begins with is usual from now on, if it may be."""
         contract = judged.contract
-        kind = self._kinds.get((head, contract))
+        event = judged.event
+        clamped = event.time_clamped
+        kind = self._kinds.get((head, contract, clamped))
         if kind is None:
             if len(self._kinds) >= _MOST_REMEMBERED:
                 self._kinds.clear()
                 self._usual.clear()
-            kind = Kind.of(head, contract, event_type=judged.event.event_type, name=judged.event.name)
-            self._kinds[head, contract] = kind
+            kind = Kind.of(head, contract, event_type=event.event_type, name=event.name, time_clamped=clamped)
+            self._kinds[head, contract, clamped] = kind
         beginning = envelope.beginning(record.value or b"")
-        if beginning and beginning not in self._usual:
+        if beginning and not clamped and beginning not in self._usual:
             first = self._contracts.usual(head.event, head.version)
             if first is contract and contract.compiled.quick is not None:
                 self._usual[beginning] = kind, contract.compiled.quick, contract.compiled.is_wide

@@ -1,4 +1,4 @@
-"""The value of a curated record: schema `event`, version 3, written by hand for speed.
+"""The value of a curated record: schema `event`, version 4, written by hand for speed.
 
 It is put together as text of one character a byte (latin-1), because one f-string is the fastest way that Python has to
 join many pieces. Pieces that repeat from event to event are in that form already: what events with one head have in
@@ -25,7 +25,7 @@ from streams.enrich.chain import Columns
 from streams.enrich.facts import NO_AGENT, NO_CAMPAIGN, NO_PLACE, NO_REFERRER, Agent
 from streams.enrich.memo import Memo
 
-_VERSION = 3
+_VERSION = 4
 NO_TEXT = "\0"  # the empty string: its length alone
 EMPTY_OBJECT = "\x04{}"
 _BOOLEANS = ("\0", "\x01")
@@ -54,7 +54,7 @@ _CONSENTS = {state: sized(state) for state in ("pending", "granted", "denied")}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """What events have in common that have one head and were judged by one contract.
+    """What events have in common that have one head, were judged by one contract and had times of one kind.
 
     `event_type` and `name` are what such events usually say, and `named` both of them encoded. `new_id()` is the hash
     for dedupe ids of the tenant.
@@ -68,10 +68,11 @@ class Kind:
     named: str
     source: str
     shape: str  # stable_version
+    clamped: str  # time_clamped
     new_id: Callable[[], hashlib.blake2b]
 
     @classmethod
-    def of(cls, head: Head, contract: Contract, *, event_type: str, name: str) -> Kind:
+    def of(cls, head: Head, contract: Contract, *, event_type: str, name: str, time_clamped: str = "") -> Kind:
         return cls(
             label=contract.label,
             tenant=head.tenant,
@@ -81,6 +82,7 @@ class Kind:
             named=sized(event_type) + sized(name),
             source=sized(head.source),
             shape=number(contract.stable_version),
+            clamped=sized(time_clamped),
             new_id=dedupe_hash(head.tenant).copy,
         )
 
@@ -120,13 +122,13 @@ def encoded(partition: int, rows: Sequence[Row], columns: Columns | None, *, are
                 f"{lengths[len(id_)]}{id_}{lengths[len(visitor)]}{visitor}{lengths[len(session)]}{session}"
                 f"{lengths[len(user)]}{user}{lengths[len(url)]}{url}{lengths[len(referrer)]}{referrer}"
                 f"{consents[event.consent_state]}{kind.source}"
-                f"{lengths[len(properties)]}{properties}{context}{kind.shape}{extra}{tail}"
+                f"{lengths[len(properties)]}{properties}{context}{kind.shape}{extra}{tail}{kind.clamped}"
             ).encode("latin-1")
         )
     return values
 
 
-# -- what enrichment adds: the fields from `ua_browser` on
+# -- what enrichment adds: the fields from `ua_browser` to `session_derived`
 
 
 def _tails(columns: Columns) -> Iterator[str]:

@@ -76,7 +76,7 @@ class EventJudge:
             return Verdict("", [Complaint("missing_field", "$.name", "a custom event needs a name")], [])
         # As the collector reads them: null counts as absent.
         event.properties, event.context = _object(event.properties), _object(event.context)
-        record, _, _ = normalise(event, grant=_GRANT, arrival=_ARRIVAL, random_ids=self._ids)
+        record, *_ = normalise(event, grant=_GRANT, arrival=_ARRIVAL, random_ids=self._ids)
         raw = envelope.decode(record.value)
         try:
             judged = self._contracts.judge(raw.head.event, raw.head.version, raw.payload)

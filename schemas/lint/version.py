@@ -32,7 +32,7 @@ EVENT_COLUMNS = frozenset(
         *("utm_source", "utm_medium", "utm_campaign", "context", "extra", "extra_names"),
         *("ua_browser", "ua_browser_version", "ua_os", "ua_device", "is_bot", "referrer_type", "referrer_name"),
         *("utm_term", "utm_content", "click_id_type", "click_id", "channel"),
-        *("geo_country", "geo_region", "geo_city", "session_derived"),
+        *("geo_country", "geo_region", "geo_city", "session_derived", "time_clamped"),
     }
 )
 _RECORD_VALUES: dict[str, tuple[str, ...]] = {

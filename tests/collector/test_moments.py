@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.moments import MAX_AHEAD_MS, corrected, epoch_ms
+from collector.moments import MAX_AHEAD_MS, MAX_BEHIND_MS, Clamped, corrected, epoch_ms
 
 NOW = 1_767_225_600_000
 HOUR = 3_600_000
@@ -34,22 +34,28 @@ def test_epoch_ms_is_exact(ms: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("occurred", "sent", "result"),
+    ("occurred", "sent", "result", "clamped"),
     [
-        (NOW - HOUR, 0, NOW - HOUR),
-        (NOW - HOUR - 5, NOW - 5, NOW - HOUR),  # the clock is 5 ms behind
-        (NOW + 9 * HOUR, NOW + 10 * HOUR, NOW - HOUR),  # a day in the wrong time zone
-        (NOW + MAX_AHEAD_MS, 0, NOW + MAX_AHEAD_MS),
-        (NOW + MAX_AHEAD_MS + 1, 0, NOW),
-        (0, 0, 0),
-        (-1, 0, NOW),
-        (NOW, 253_402_351_199_000, NOW),
+        (NOW - HOUR, 0, NOW - HOUR, ""),
+        (NOW - HOUR - 5, NOW - 5, NOW - HOUR, ""),  # the clock is 5 ms behind
+        (NOW + 9 * HOUR, NOW + 10 * HOUR, NOW - HOUR, ""),  # a day in the wrong time zone
+        (5 * HOUR, 6 * HOUR, NOW - HOUR, ""),  # the clock was reset to 1970
+        (NOW + MAX_AHEAD_MS, 0, NOW + MAX_AHEAD_MS, ""),
+        (NOW + MAX_AHEAD_MS + 1, 0, NOW, "future"),
+        (NOW - MAX_BEHIND_MS, 0, NOW - MAX_BEHIND_MS, ""),
+        (NOW - MAX_BEHIND_MS - 1, 0, NOW, "past"),
+        (0, 0, NOW, "past"),
+        (-1, 0, NOW, "past"),
+        (NOW, 253_402_351_199_000, NOW, "past"),
+        (NOW, 1, NOW, "future"),
     ],
 )
-def test_corrected(occurred: int, sent: int, result: int) -> None:
-    assert corrected(occurred, sent_at_ms=sent, received_at_ms=NOW) == result
+def test_corrected(occurred: int, sent: int, result: int, clamped: Clamped) -> None:
+    assert corrected(occurred, sent_at_ms=sent, received_at_ms=NOW) == (result, clamped)
 
 
 @given(st.integers(-(10**15), 10**15), st.integers(0, 10**15))
 def test_corrected_is_always_believable(occurred: int, sent: int) -> None:
-    assert 0 <= corrected(occurred, sent_at_ms=sent, received_at_ms=NOW) <= NOW + MAX_AHEAD_MS
+    found, clamped = corrected(occurred, sent_at_ms=sent, received_at_ms=NOW)
+    assert NOW - MAX_BEHIND_MS <= found <= NOW + MAX_AHEAD_MS
+    assert not clamped or found == NOW

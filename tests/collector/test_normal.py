@@ -114,11 +114,29 @@ def test_historical_takes_times_as_they_are(collect: Collect, publisher: MemoryP
     collect({"events": events, "sent_at": "2025-01-01T00:00:00Z", "historical": True})
     assert _occurred(publisher) == [915_148_800_000, 1_893_456_000_000, NOW_MS]
     assert envelope.decode(publisher.records[0].value).head.historical is True
+    assert not any("time_clamped" in payload for payload in payloads(publisher))
 
 
-def test_the_far_future_becomes_now(collect: Collect, publisher: MemoryPublisher) -> None:
-    collect([event(occurred_at="2026-01-01T23:00:00Z"), event(occurred_at="2026-01-01T23:00:00.001Z")])
-    assert _occurred(publisher) == [NOW_MS + 23 * 3_600_000, NOW_MS]
+def test_times_that_cannot_be_believed_become_now_and_say_so(collect: Collect, publisher: MemoryPublisher) -> None:
+    times = [
+        "2026-01-01T23:00:00Z",
+        "2026-01-01T23:00:00.001Z",
+        "2006-01-06T00:00:00Z",
+        "2006-01-05T23:59:59.999Z",
+        ...,
+    ]
+    reply = collect([event(occurred_at=each) for each in times])
+    assert _occurred(publisher) == [NOW_MS + 23 * 3_600_000, NOW_MS, 1_136_505_600_000, NOW_MS, NOW_MS]
+    flags = ["", "future", "", "past", ""]
+    assert [payload.get("time_clamped", "") for payload in payloads(publisher)] == flags
+    assert [verdict.get("time_clamped", "") for verdict in reply.events] == flags
+
+
+def test_a_clamped_retry_keeps_its_natural_key(collect: Collect, clock: ManualClock) -> None:
+    first = collect(event(event_id=..., occurred_at="1980-01-06T00:00:00Z")).events[0]
+    clock.advance(60)
+    again = collect(event(event_id=..., occurred_at="1980-01-06T00:00:00Z")).events[0]
+    assert (first["event_id"], first["time_clamped"]) == (again["event_id"], "past")
 
 
 def test_natural_key(collect: Collect) -> None:

@@ -175,3 +175,17 @@ def test_health_and_metrics(client: Any) -> None:
     client.send(_event())
     text = urllib3.request("GET", f"{base}/metrics").data.decode()
     assert 'sluice_collector_events_total{verdict="accepted"}' in text
+
+
+def test_a_time_that_cannot_be_believed_is_flagged_down_to_the_table(client: Any) -> None:
+    visitor = f"v-{uuid.uuid4()}"
+    times = ["2999-01-01T00:00:00Z", "1980-01-06T00:00:00Z", None]
+    events = [_event(visitor_id=visitor, occurred_at=each) for each in times]
+    status, answer = client.send({"events": events})
+    assert (status, [each.get("time_clamped") for each in answer["events"]]) == (200, ["future", "past", None])
+    assert len(_rows(client, visitor, expected=3)) == 3
+    found = client.server.rows(
+        "SELECT time_clamped, occurred_at = received_at FROM events WHERE visitor_id = {v:String} ORDER BY raw_offset",
+        v=visitor,
+    )
+    assert found == [["future", 1], ["past", 1], ["", 1]]

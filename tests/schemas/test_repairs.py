@@ -171,7 +171,7 @@ _SENT = {"event_id": "x", "visitor_id": "v", "consent_state": "granted"}
 
 
 def _tracked(fields: dict[str, Any]) -> dict[str, Any]:
-    names = [field["name"] for field in bundled().get("tracked_event", 1).source["fields"]]
+    names = [field["name"] for field in bundled().latest("tracked_event").source["fields"]]
     empty: dict[str, Any] = dict.fromkeys(names, "")
     return (
         empty

@@ -57,6 +57,8 @@ def test_ids_never_change() -> None:
         "audit:1": 14,
         "abuse:1": 15,
         "drops:1": 20,
+        "tracked_event:2": 21,
+        "event:4": 22,
         "restatement:1": 30,
         "restated_ids:1": 40,
         "identity_context:1": 100,

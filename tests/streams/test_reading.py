@@ -27,7 +27,7 @@ CONTRACTS = bundled_contracts()
 SUBJECTS = bundled().subjects("event")
 VALID = {s: [*islice(samples(bundled().latest(s).resolved), 40)] for s in SUBJECTS}
 BROKEN = {s: [miss.properties for miss in islice(near_misses(bundled().latest(s).resolved), 40)] for s in SUBJECTS}
-ENCODE = compile_encoder(bundled().get("event", 3)).encode
+ENCODE = compile_encoder(bundled().get("event", 4)).encode
 CHAIN = Chain(Settings())
 FIRST_MS = 1_780_000_000_000
 
@@ -66,7 +66,11 @@ EVENTS = st.fixed_dictionaries(
         "consent_state": st.sampled_from(["pending", "granted", "denied", "maybe"]),
         "occurred_at": st.sampled_from([FIRST_MS, 0, -5, 8_192, "2026-05-01T00:00:00.5Z", "late"]),
     },
-    optional={"sent_at": st.just(0), "more": TEXT},
+    optional={
+        "sent_at": st.just(0),
+        "more": TEXT,
+        "time_clamped": st.sampled_from(["", "future", "past", "elsewhere on"]),
+    },
 )
 
 
@@ -170,5 +174,16 @@ def test_rows_are_written_as_the_generated_encoder_writes(sent: list[tuple[Head,
         ids = (event.event_id, event.visitor_id, event.session_id or next(made), event.user_id)
         rest = (event.url, event.referrer, event.consent_state, env.head.source, judged.properties, judged.context)
         found = (*agent, *referrer, *campaign[3:], channel, *place, derived)
-        expected.append(ENCODE(*of_envelope, *of_contract, *ids, *rest, contract.stable_version, judged.extra, *found))
+        expected.append(
+            ENCODE(
+                *of_envelope,
+                *of_contract,
+                *ids,
+                *rest,
+                contract.stable_version,
+                judged.extra,
+                *found,
+                event.time_clamped,
+            )
+        )
     assert encoded(3, part.rows, columns, are_short=part.are_short) == expected
