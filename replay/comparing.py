@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from replay.coverage import Span
-from replay.scratch import Scratch
+from replay.scratch import IN_RANGE, Scratch
 from replay.suppression import Suppressed
 from sinks.clickhouse import ClickHouse, Parameter
 
@@ -58,7 +58,7 @@ class Comparison:
         return f"""
 INSERT INTO {self._scratch.changes}
 SELECT c.raw_partition, c.raw_offset, toDate(c.arrival_at), c.tenant, c.event, c.version,
-    multiIf(e.there, 'curated', d.there, 'dead_letter', 'duplicate') AS was,
+    {_ID.format(of="c.")}, multiIf(e.there, 'curated', d.there, 'dead_letter', 'duplicate') AS was,
     if({suppressed.condition("c")}, 'suppressed', 'curated') AS becomes,
     multiIf(becomes = 'suppressed', if(e.there, 'removed', 'still'), NOT e.there, '{_CANDIDATE}',
         empty(differ), 'unchanged', 'changed') AS change,
@@ -68,22 +68,22 @@ FROM {self._scratch.rows} AS c
 LEFT JOIN (SELECT raw_offset, true AS there, {columns} FROM events WHERE {_IN_RANGE}) AS e
     ON c.raw_offset = e.raw_offset
 LEFT JOIN ({_DEAD}) AS d ON c.raw_offset = d.raw_offset
-WHERE c.raw_partition = {{number:UInt32}} AND c.raw_offset BETWEEN {{first:UInt64}} AND {{last:UInt64}}
+WHERE c.{IN_RANGE.replace("raw_offset", "c.raw_offset")}
 """  # noqa: S608 (names of columns and tables; values are bound)
 
     def _refused(self) -> str:
-        # A repeat within its batch stays what it is: its content was not looked at.
+        # A repeat within its batch keeps the row that it has: its content was not looked at.
         return f"""
 INSERT INTO {self._scratch.changes}
-SELECT c.raw_partition, c.raw_offset, toDate(c.arrival_at), c.tenant, c.event, c.version,
+SELECT c.raw_partition, c.raw_offset, toDate(c.arrival_at), c.tenant, c.event, c.version, 0,
     multiIf(e.there, 'curated', d.there, 'dead_letter', 'duplicate') AS was,
-    if(c.outcome = 'duplicate', was, c.outcome) AS becomes,
+    if(c.outcome = 'duplicate' AND e.there, was, c.outcome) AS becomes,
     if(e.there AND becomes = 'dead_letter', 'removed', if(e.there, 'unchanged', 'still')) AS change,
-    c.code, if(c.fingerprint = '', d.fingerprint, c.fingerprint), []
+    if(becomes = 'duplicate', 'duplicate', c.code), if(c.fingerprint = '', d.fingerprint, c.fingerprint), []
 FROM {self._scratch.refused} AS c
 LEFT JOIN (SELECT raw_offset, true AS there FROM events WHERE {_IN_RANGE}) AS e ON c.raw_offset = e.raw_offset
 LEFT JOIN ({_DEAD}) AS d ON c.raw_offset = d.raw_offset
-WHERE c.raw_partition = {{number:UInt32}} AND c.raw_offset BETWEEN {{first:UInt64}} AND {{last:UInt64}}
+WHERE c.{IN_RANGE.replace("raw_offset", "c.raw_offset")}
 """  # noqa: S608 (as above)
 
     def _settle(self) -> None:
@@ -98,10 +98,10 @@ WHERE c.raw_partition = {{number:UInt32}} AND c.raw_offset BETWEEN {{first:UInt6
         self._server.execute(f"ALTER TABLE {changes} DROP PARTITION '{_CANDIDATE}'")
 
     def _settled(self) -> str:
+        in_bucket = "id % {buckets:UInt32} = {bucket:UInt32}"
         mine = (
             f"SELECT raw_partition, raw_offset, arrival_at, tenant, event_id FROM {self._scratch.rows} "  # noqa: S608
-            "WHERE cityHash64(tenant, event_id) % {buckets:UInt32} = {bucket:UInt32} "
-            f"AND {self._scratch.that(_CANDIDATE)}"
+            f"WHERE {in_bucket.replace('id', _ID.format(of=''))} AND {self._scratch.that(_CANDIDATE, within=in_bucket)}"
         )
         taken = (
             f"SELECT tenant, event_id FROM events WHERE (tenant, event_id) IN (SELECT tenant, event_id FROM ({mine})) "  # noqa: S608
@@ -109,7 +109,7 @@ WHERE c.raw_partition = {{number:UInt32}} AND c.raw_offset BETWEEN {{first:UInt6
         )
         return f"""
 INSERT INTO {self._scratch.changes}
-SELECT h.raw_partition, h.raw_offset, h.arrival_day, h.tenant, h.event, h.version, h.was,
+SELECT h.raw_partition, h.raw_offset, h.arrival_day, h.tenant, h.event, h.version, h.id, h.was,
     if(m.first, 'curated', 'duplicate'), if(m.first, 'accepted', 'still'), if(m.first, '', 'duplicate'),
     h.fingerprint, []
 FROM {self._scratch.changes} AS h
@@ -119,14 +119,12 @@ INNER JOIN (
             (PARTITION BY tenant, event_id ORDER BY arrival_at, raw_partition, raw_offset) = 1 AS first
     FROM ({mine})
 ) AS m ON h.raw_partition = m.raw_partition AND h.raw_offset = m.raw_offset
-WHERE h.change = '{_CANDIDATE}'
+WHERE h.change = '{_CANDIDATE}' AND h.{in_bucket}
 """  # noqa: S608 (names of tables; values are bound)
 
 
-_IN_RANGE = (
-    "arrival_day BETWEEN {first_day:Date} AND {last_day:Date} AND raw_partition = {number:UInt32} "
-    "AND raw_offset BETWEEN {first:UInt64} AND {last:UInt64}"
-)
+_ID = "cityHash64({of}tenant, {of}event_id)"
+_IN_RANGE = f"arrival_day BETWEEN {{first_day:Date}} AND {{last_day:Date}} AND {IN_RANGE}"
 _DEAD = (
     "SELECT raw_offset, true AS there, any(fingerprint) AS fingerprint FROM dead_letters "  # noqa: S608 (a constant)
     f"WHERE {_IN_RANGE} GROUP BY raw_offset"

@@ -21,6 +21,7 @@ from sinks.clickhouse import ClickHouse, Parameter
 
 Place = Literal["kafka", "archive"]
 _TIMEOUT_S = 10.0
+_STEP_OFFSETS = 100_000  # where the archive is asked for holes at once
 _END = -1  # what Kafka answers where no record is as young, and what stands for no offset
 
 
@@ -71,8 +72,11 @@ class Archived:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
+    """`behind` is the number of records of the window that the live pipeline is not done with."""
+
     spans: list[Span]
     gaps: list[Gap]
+    behind: int = 0
 
     @property
     def records(self) -> int:
@@ -97,6 +101,7 @@ def cover(
     """
     spans: list[Span] = []
     gaps: list[Gap] = []
+    behind = 0
     for number in sorted({*in_kafka, *archived}):
         kept = in_kafka.get(number) if place != "archive" else None
         copies = archived.get(number, _NOTHING) if place != "kafka" else _NOTHING
@@ -112,7 +117,8 @@ def cover(
             wanted = [(first, last)]
         for first, last in wanted:
             _place(number, first, min(last, last_stored), kept, copies.ranges, spans, gaps)
-    return Coverage(spans, gaps)
+            behind += max(0, last - max(first - 1, last_stored))
+    return Coverage(spans, gaps, behind)
 
 
 def _begin(kept: Kept | None, copies: Archived) -> int | None:
@@ -204,21 +210,36 @@ def look_in_archive(settings: Settings, server: ClickHouse, selection: Selection
     first_day, last_day = selection.days
     bounds: dict[str, Parameter] = {"from_ms": selection.from_ms, "to_ms": selection.to_ms}
     begin, end = (f"fromUnixTimestamp64Milli({{{name}:Int64}})" for name in bounds)
-    # Rows are numbered: offset minus number is the same within a range that has no hole.
-    rows = server.rows(
-        "SELECT lane, raw_partition, min(raw_offset), max(raw_offset) FROM ("  # noqa: S608 (values are bound)
-        "SELECT lane, raw_partition, raw_offset, "
-        "raw_offset - row_number() OVER (PARTITION BY lane, raw_partition ORDER BY raw_offset) AS run FROM raw_archive "
-        "WHERE arrival_day BETWEEN {first_day:Date} AND {last_day:Date} "
-        f"AND arrival_at >= {begin} AND arrival_at < {end}) "
-        "GROUP BY lane, raw_partition, run ORDER BY lane, raw_partition, min(raw_offset)",
-        first_day=first_day,
-        last_day=last_day,
+    in_window = (
+        f"arrival_day BETWEEN {{first_day:Date}} AND {{last_day:Date}} AND arrival_at >= {begin} AND arrival_at < {end}"
+    )
+    days: dict[str, Parameter] = {"first_day": first_day, "last_day": last_day}
+    steps = server.rows(
+        "SELECT lane, raw_partition, min(raw_offset), max(raw_offset), count() FROM raw_archive "  # noqa: S608 (as above)
+        f"WHERE {in_window} GROUP BY lane, raw_partition, intDiv(raw_offset, {_STEP_OFFSETS}) "
+        "ORDER BY lane, raw_partition, min(raw_offset)",
+        **days,
         **bounds,
     )
     ranges: dict[int, list[tuple[int, int]]] = {}
-    for lane, partition, first, last in rows:
-        ranges.setdefault(_number(lanes, lane, partition), []).append((first, last))
+    for lane, partition, first, last, records in steps:
+        found = [(first, last)]
+        if records <= last - first:
+            # Rows are numbered: offset minus number is the same within a range that has no hole.
+            within = server.rows(
+                "SELECT min(raw_offset), max(raw_offset) FROM (SELECT raw_offset, "  # noqa: S608 (as above)
+                f"raw_offset - row_number() OVER (ORDER BY raw_offset) AS run FROM raw_archive WHERE {in_window} "
+                "AND lane = {lane:String} AND raw_partition = {partition:UInt32} "
+                "AND raw_offset BETWEEN {first:UInt64} AND {last:UInt64}) GROUP BY run ORDER BY run",
+                lane=lane,
+                partition=partition,
+                first=first,
+                last=last,
+                **days,
+                **bounds,
+            )
+            found = [(start, end) for start, end in within]
+        _append(ranges.setdefault(_number(lanes, lane, partition), []), found)
     beside = server.rows(
         f"SELECT lane, raw_partition, maxIf(toInt64(raw_offset), arrival_at < {begin}), countIf(arrival_at < {begin}), "  # noqa: S608
         f"minIf(toInt64(raw_offset), arrival_at >= {end}), countIf(arrival_at >= {end}) "
@@ -230,6 +251,15 @@ def look_in_archive(settings: Settings, server: ClickHouse, selection: Selection
         number = _number(lanes, lane, partition)
         out[number] = Archived(ranges.get(number, []), before if older else _END, after if younger else _END)
     return out
+
+
+def _append(ranges: list[tuple[int, int]], more: Iterable[tuple[int, int]]) -> None:
+    """Add `more`, which lie behind, to `ranges`; what has no hole between becomes one."""
+    for first, last in more:
+        if ranges and ranges[-1][1] + 1 == first:
+            ranges[-1] = (ranges[-1][0], last)
+        else:
+            ranges.append((first, last))
 
 
 def _number(lanes: Lanes, lane: str, partition: int) -> int:

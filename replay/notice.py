@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from core import control
 from core.beside import Beside
@@ -23,6 +23,7 @@ from sinks.generations.handover import Committed
 from streams.restated import Restated, announce_restated
 
 _STORED_S = 60.0
+_IDS_AT_ONCE = 100_000
 
 
 def announcer(settings: Settings, server: ClickHouse, plans: Callable[[], Mapping[int, Committed]]) -> Announce:
@@ -35,19 +36,19 @@ def announcer(settings: Settings, server: ClickHouse, plans: Callable[[], Mappin
     """
 
     def announce(plan: Plan, scratch: Scratch) -> None:
-        for number, first, last in scratch.accepted_ranges():
-            found = server.rows(
-                f"SELECT raw_offset, tenant, event_id FROM {scratch.rows} WHERE raw_partition = {{number:UInt32}} "  # noqa: S608
-                f"AND raw_offset BETWEEN {{first:UInt64}} AND {{last:UInt64}} AND {scratch.that('accepted')}",
-                number=number,
-                first=first,
-                last=last,
-            )
-            restated = [Restated(number, offset, dedupe_id(tenant, event_id)) for offset, tenant, event_id in found]
-            announce_restated(settings, restated, run=plan.id)
+        announce_restated(settings, _accepted(server, scratch), run=plan.id)
         wait_until_stored(settings, plans, partitions=len(Lanes.of(settings).numbers), timeout_s=_STORED_S)
 
     return announce
+
+
+def _accepted(server: ClickHouse, scratch: Scratch) -> Iterator[Restated]:
+    for part, _ in scratch.parts("accepted", most=_IDS_AT_ONCE):
+        for number, offset, tenant, event_id in server.rows(
+            f"SELECT raw_partition, raw_offset, tenant, event_id FROM {scratch.rows} WHERE {part} "  # noqa: S608
+            f"AND {scratch.that('accepted', within=part)}"
+        ):
+            yield Restated(number, offset, dedupe_id(tenant, event_id))
 
 
 def tell(settings: Settings, run: Run) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from core.errors import InputError
 from core.settings import Settings
 from replay import coverage, judging
+from replay.ahead import Behind, ahead
 from replay.comparing import Comparison
 from replay.coverage import Coverage, Place, Span
+from replay.judging import Verdicts
 from replay.plans import GapFound, Plan, Plans
 from replay.progress import stored_through
 from replay.sampling import field_changes
@@ -26,6 +30,7 @@ from schemas.registry import Registry
 from schemas.repairs import Repairs, Rule
 from sinks.clickhouse import ClickHouse
 from sinks.generations.handover import SinkPlans
+from streams.batch import RawRecord
 from streams.enrich.chain import Chain
 
 Progress = Callable[[str, int, int], None]  # what is done, records done, records in all
@@ -121,6 +126,7 @@ class Planner:
                 days=days,
                 rollups=summary.rollups([each.day for each in days]),
                 seconds=round(time.monotonic() - started, 3),
+                behind=found.behind,
                 estimate_s=round(sum(each.before + each.after for each in days) / _COPIED_ROWS_S + 2 * len(days), 1),
             )
             Plans(self._server).keep(plan)
@@ -157,23 +163,26 @@ class Planner:
         judge = judging.Judging(selection, contracts=Contracts(self._registry, Repairs(self._rules)), chain=chain)
         total, done, started = sum(span.records for span in spans), 0, time.monotonic()
         source = Source(self._settings, self._server)
-        try:
-            for span in spans:
-                for records in source.read(span):
-                    only = None
-                    if selection.dead_letters_only:
-                        bound = _cause(selection, span.number, records[0].offset, records[-1].offset)
-                        rows = self._server.rows(f"SELECT raw_offset FROM dead_letters WHERE {_OF_CAUSE}", **bound)  # noqa: S608
-                        only = {offset for (offset,) in rows}
-                    verdicts = judge.judge(span.number, records, only=only)
-                    scratch.add_rows(verdicts.curated)
-                    scratch.add_refused(span.number, verdicts.dead_letters, verdicts.repeats)
-                    done += len(records)
-                    self._progress("reading", done, total)
-                    if options.rate and (ahead := done / options.rate - (time.monotonic() - started)) > 0:
-                        time.sleep(ahead)
-        finally:
-            source.close()
+        batches = ahead((span.number, records) for span in spans for records in source.read(span))
+        # While one batch is judged, the next is read and the last is stored.
+        with closing(source), closing(batches), Behind() as behind:
+            for number, records in batches:
+                verdicts = judge.judge(number, records, only=self._dead_letters(number, records, selection))
+                behind.do(partial(_stored, scratch, number, verdicts))
+                done += len(records)
+                self._progress("reading", done, total)
+                if options.rate and (early_s := done / options.rate - (time.monotonic() - started)) > 0:
+                    time.sleep(early_s)
+
+    def _dead_letters(self, number: int, records: Sequence[RawRecord], selection: Selection) -> set[int] | None:
+        """Raw offsets among `records` of dead letters of the wanted cause; None if no cause is wanted."""
+        if not selection.dead_letters_only:
+            return None
+        bound = _cause(selection, number, records[0].offset, records[-1].offset)
+        return {
+            offset
+            for (offset,) in self._server.rows(f"SELECT raw_offset FROM dead_letters WHERE {_OF_CAUSE}", **bound)  # noqa: S608
+        }
 
     def _days(self, scratch: Scratch, selection: Selection) -> tuple[str, str]:
         """Arrival days of what was read: offsets may have been named beyond the window."""
@@ -188,6 +197,11 @@ _OF_CAUSE = (
     "raw_partition = {number:UInt32} AND raw_offset BETWEEN {first:UInt64} AND {last:UInt64} "
     "AND ({code:String} = '' OR code = {code:String}) AND ({print:String} = '' OR fingerprint = {print:String})"
 )
+
+
+def _stored(scratch: Scratch, number: int, verdicts: Verdicts) -> None:
+    scratch.add_rows(verdicts.curated)
+    scratch.add_refused(number, verdicts.dead_letters, verdicts.repeats)
 
 
 def _cause(selection: Selection, number: int, first: int, last: int) -> dict[str, str | int]:

@@ -77,7 +77,8 @@ class RollupChange(msgspec.Struct, frozen=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a replay of `selection` by the contracts of `contracts` (a hash) would do.
 
-    Counts are of raw records. `through` holds for each raw partition the last offset that was looked at at most.
+    Counts are of raw records. `through` holds for each raw partition the last offset that was looked at at most;
+    `behind` records of the window are later, and left to the live pipeline.
     """
 
     id: str
@@ -104,6 +105,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     rollups: list[RollupChange]
     seconds: float
     estimate_s: float
+    behind: int = 0
 
     @property
     def changes_something(self) -> bool:

@@ -18,12 +18,10 @@ from collections.abc import Callable, Sequence
 from core.errors import ExitCode, InputError, RefusedError, SluiceError
 from core.failpoints import hit
 from core.log import get_logger
-from replay.comparing import ranges
-from replay.coverage import Span
 from replay.plans import DayResult, Plan, Plans, Run, RunReport, RunState
 from replay.scratch import Scratch
 from replay.suppression import Suppressed
-from sinks.clickhouse import ClickHouse, Parameter
+from sinks.clickhouse import ClickHouse
 from sinks.generations.handover import Plans as SinkState
 from sinks.generations.record import Record
 from sinks.generations.restatement import Restatement
@@ -35,6 +33,10 @@ Progress = Callable[[str, int, int], None]
 # Makes live workers know ids, given as raw partition → (dedupe id, raw offset); returns when all of them do.
 Announce = Callable[[Plan, Scratch], None]
 RUN_PREFIX = "replay-"
+_PUT = ("accepted", "changed")
+# What the engine holds at once: the rows of one insert, and places and ids.
+_ROWS_AT_ONCE = 250_000
+_IDS_AT_ONCE = 1_000_000
 
 
 class CancelledError(SluiceError):
@@ -169,13 +171,14 @@ class Runner:
 
     def _settle_late(self, scratch: Scratch) -> int:
         """Note accepted records whose id came live between plan and announcement: they are duplicates now."""
-        accepted = scratch.that("accepted")
         self._server.execute(f"TRUNCATE TABLE {scratch.late}")
-        self._server.execute(
-            f"INSERT INTO {scratch.late} SELECT raw_partition, raw_offset FROM {scratch.rows} WHERE {accepted} "  # noqa: S608
-            "AND (tenant, event_id) IN (SELECT tenant, event_id FROM events WHERE (tenant, event_id) IN "
-            f"(SELECT tenant, event_id FROM {scratch.rows} WHERE {accepted}) AND NOT {scratch.that('removed')})"
-        )
+        for part, _ in scratch.parts("accepted", most=_IDS_AT_ONCE):
+            accepted = f"{part} AND {scratch.that('accepted', within=part)}"
+            self._server.execute(
+                f"INSERT INTO {scratch.late} SELECT raw_partition, raw_offset FROM {scratch.rows} WHERE {accepted} "  # noqa: S608
+                "AND (tenant, event_id) IN (SELECT tenant, event_id FROM events WHERE (tenant, event_id) IN "
+                f"(SELECT tenant, event_id FROM {scratch.rows} WHERE {accepted}) AND NOT {scratch.that('removed')})"
+            )
         return int(self._server.scalar(f"SELECT count() FROM {scratch.late}"))  # noqa: S608 (a name of ours)
 
     def _day(self, stage: Stage, scratch: Scratch, plan: Plan, done: int) -> DayResult:
@@ -212,31 +215,32 @@ class Runner:
         return count, content
 
     def _put(self, stage: Stage, scratch: Scratch, plan: Plan, progress: Callable[[int], None]) -> int:
-        """Copy the plan's rows of the day into the stage; returns their number."""
+        """Copy the plan's rows of the day into the stage; returns how many there must be."""
         columns = ", ".join(f"`{name}`" for name in scratch.columns())
-        where = (
-            "toDate(arrival_at) = {day:Date} AND raw_partition = {number:UInt32} "
-            "AND raw_offset BETWEEN {first:UInt64} AND {last:UInt64} "
-            f"AND {scratch.that('accepted', 'changed')} AND NOT {scratch.is_late}"
-        )
-        put, started = 0, time.monotonic()
-        for number, first, last in self._ranges(scratch, stage.day):
+        done, started = 0, time.monotonic()
+        for part, records in scratch.parts(*_PUT, most=_ROWS_AT_ONCE, day=stage.day):
             self._stop_if_cancelled(plan)
-            bound: dict[str, Parameter] = {"day": stage.day, "number": number, "first": first, "last": last}
-            put += self._server.scalar(f"SELECT count() FROM {scratch.rows} WHERE {where}", **bound)  # noqa: S608
             self._server.execute(
                 f"INSERT INTO events_log ({columns}, generation, run) SELECT {columns}, {{generation:UInt32}}, "  # noqa: S608
-                f"{{run:String}} FROM {scratch.rows} WHERE {where} "
+                f"{{run:String}} FROM {scratch.rows} WHERE toDate(arrival_at) = {{day:Date}} AND {part} "
+                f"AND {scratch.that(*_PUT, within=part)} AND NOT {scratch.is_late} "
                 "SETTINGS insert_deduplicate = 0, async_insert = 0, max_insert_threads = 1",
-                **bound,
+                day=stage.day,
                 generation=stage.generation,
                 run=RUN_PREFIX + plan.id,
             )
             hit("replay.after_range")
-            progress(put)
-            if self._rate and (ahead := put / self._rate - (time.monotonic() - started)) > 0:
+            done += records
+            progress(done)
+            if self._rate and (ahead := done / self._rate - (time.monotonic() - started)) > 0:
                 time.sleep(ahead)
-        return put
+        # Not counted in what was just written: whether that is all of it is what is verified.
+        late = self._server.scalar(
+            f"SELECT count() FROM {scratch.changes} WHERE arrival_day = {{day:Date}} AND change = 'accepted' "  # noqa: S608
+            f"AND {scratch.is_late}",
+            day=stage.day,
+        )
+        return done - int(late)
 
     def _outcomes(self, stage: Stage, scratch: Scratch, plan: Plan) -> None:
         """Write down the outcome of each record that was looked at, shown and hidden with the rows."""
@@ -253,15 +257,6 @@ class Runner:
             generation=stage.generation,
             run=RUN_PREFIX + plan.id,
         )
-
-    def _ranges(self, scratch: Scratch, day: str) -> list[tuple[int, int, int]]:
-        rows = self._server.rows(
-            f"SELECT raw_partition, min(raw_offset), max(raw_offset) FROM {scratch.changes} "  # noqa: S608
-            "WHERE arrival_day = {day:Date} AND change IN ('accepted', 'changed') "
-            "GROUP BY raw_partition ORDER BY raw_partition",
-            day=day,
-        )
-        return ranges([Span(number, first, last, "archive") for number, first, last in rows])
 
     def _stop_if_cancelled(self, plan: Plan) -> None:
         if self._kept.run(RUN_PREFIX + plan.id).state == "cancelling":

@@ -13,7 +13,7 @@ import msgspec
 from core.errors import InputError
 from replay.comparing import NOT_COMPARED
 from replay.plans import FieldChange, Sample
-from replay.scratch import Scratch
+from replay.scratch import IN_RANGE, Scratch
 from schemas.registry import Registry
 from sinks.clickhouse import ClickHouse
 
@@ -120,16 +120,13 @@ def _pairs(scratch: Scratch, column: str) -> str:
     """Rows of a range that change in `column`: `e` as it stands, `c` as it would be."""
     changed = (
         f"SELECT raw_offset FROM {scratch.changes} WHERE change = 'changed' AND has(fields, '{column}') "  # noqa: S608
-        f"AND {_RANGE}"
+        f"AND {IN_RANGE}"
     )
     return (  # names of tables and columns; values are bound
-        f"FROM (SELECT * FROM {scratch.rows} WHERE {_RANGE} AND raw_offset IN ({changed})) AS c "  # noqa: S608
-        f"INNER JOIN (SELECT * FROM events WHERE {_RANGE} AND raw_offset IN ({changed})) AS e "
+        f"FROM (SELECT * FROM {scratch.rows} WHERE {IN_RANGE} AND raw_offset IN ({changed})) AS c "  # noqa: S608
+        f"INNER JOIN (SELECT * FROM events WHERE {IN_RANGE} AND raw_offset IN ({changed})) AS e "
         "ON c.raw_offset = e.raw_offset WHERE 1"
     )
-
-
-_RANGE = "raw_partition = {number:UInt32} AND raw_offset BETWEEN {first:UInt64} AND {last:UInt64}"
 
 
 def _map(of: str, column: str) -> str:
@@ -184,8 +181,8 @@ def differing_rows(server: ClickHouse, scratch: Scratch, *, field: str, limit: i
         values = ", ".join(f"[toString(e.`{name}`), toString(c.`{name}`)]" for name in fields)
         found = server.rows(
             f"SELECT c.event, c.event_id, [{values}] "  # noqa: S608 (names of columns; values are bound)
-            f"FROM (SELECT * FROM {scratch.rows} WHERE {_RANGE}) AS c "
-            f"INNER JOIN (SELECT * FROM events WHERE {_RANGE}) AS e ON c.raw_offset = e.raw_offset",
+            f"FROM (SELECT * FROM {scratch.rows} WHERE {IN_RANGE}) AS c "
+            f"INNER JOIN (SELECT * FROM events WHERE {IN_RANGE}) AS e ON c.raw_offset = e.raw_offset",
             number=partition,
             first=offset,
             last=offset,

@@ -11,8 +11,10 @@ Made by the plan, read by its run, dropped with it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
+from schemas import envelope
 from schemas.faults import fingerprint
 from sinks.block import Container
 from sinks.clickhouse import ClickHouse
@@ -25,6 +27,18 @@ _NAME = re.compile(r"[a-z0-9_]{1,60}")
 # What the engine writes into a row by itself, or a restatement does.
 _NOT_STAGED = frozenset({"arrival_day", "generation", "run"})
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
+
+
+# Records of raw partition = {number}, offsets {first} to {last}.
+IN_RANGE = "raw_partition = {number:UInt32} AND raw_offset BETWEEN {first:UInt64} AND {last:UInt64}"
+_STEP_OFFSETS = 50_000
+
+
+class Part(NamedTuple):
+    """Records of a plan: a condition on their raw partition and offset, and their number."""
+
+    condition: str
+    records: int
 
 
 class Scratch:
@@ -54,6 +68,7 @@ class Scratch:
         self._server.execute(
             f"CREATE TABLE {self.changes} (raw_partition UInt32, raw_offset UInt64, arrival_day Date, "
             "tenant LowCardinality(String), event LowCardinality(String), version UInt16, "
+            "id UInt64 COMMENT 'Hash of tenant and event id of a record that would have a row', "
             "was LowCardinality(String), becomes LowCardinality(String), "
             "change LowCardinality(String) COMMENT 'accepted, changed, unchanged, removed or still', "
             "reason LowCardinality(String), fingerprint String, fields Array(LowCardinality(String))) "
@@ -65,26 +80,32 @@ class Scratch:
             "ENGINE = MergeTree ORDER BY (raw_partition, raw_offset)"
         )
 
-    def that(self, *changes: str) -> str:
-        """Condition of rows that the plan calls one of `changes`."""
+    def that(self, *changes: str, within: str = "true") -> str:
+        """Condition of rows that the plan calls one of `changes`. `within` is a condition on columns of the table of
+        changes that all rows that are asked about fulfil: the engine holds the places of only such in memory.
+        """
         names = ", ".join(f"'{each}'" for each in changes)
         return (
             f"(raw_partition, raw_offset) IN (SELECT raw_partition, raw_offset FROM {self.changes} "  # noqa: S608
-            f"WHERE change IN ({names}))"
+            f"WHERE change IN ({names}) AND {within})"
         )
+
+    def parts(self, *changes: str, most: int, day: str = "") -> list[Part]:
+        """The records that the plan calls one of `changes`, of one arrival day or all, in parts of some `most`."""
+        rows = self._server.rows(
+            f"SELECT raw_partition, intDiv(raw_offset, {_STEP_OFFSETS}) AS step, min(raw_offset), max(raw_offset), "  # noqa: S608
+            f"count() FROM {self.changes} WHERE change IN {{changes:Array(String)}} "
+            "AND ({day:String} = '' OR toString(arrival_day) = {day:String}) "
+            "GROUP BY raw_partition, step ORDER BY raw_partition, step",
+            changes=list(changes),
+            day=day,
+        )
+        return parts_of([(number, first, last, records) for number, _, first, last, records in rows], most=most)
 
     @property
     def is_late(self) -> str:
         """Condition of records that became duplicates after the plan was made."""
         return f"(raw_partition, raw_offset) IN (SELECT raw_partition, raw_offset FROM {self.late})"  # noqa: S608
-
-    def accepted_ranges(self) -> list[tuple[int, int, int]]:
-        """(raw partition, first, last raw offset) that hold the accepted records, some 200,000 offsets each."""
-        rows = self._server.rows(
-            "SELECT raw_partition, intDiv(raw_offset, 200000) AS part, min(raw_offset), max(raw_offset) "  # noqa: S608
-            f"FROM {self.changes} WHERE change = 'accepted' GROUP BY raw_partition, part ORDER BY raw_partition, part"
-        )
-        return [(number, first, last) for number, _, first, last in rows]
 
     def drop(self) -> None:
         for table in (self.rows, self.refused, self.changes, self.late):
@@ -112,7 +133,7 @@ class Scratch:
             )
             for letter in letters
         ]
-        lines += [f"{number}\t{r.offset}\t{_seconds(r.arrival_ms)}\tduplicate\t\t\t0\t\t\t" for r in repeats]
+        lines += [f"{number}\t{r.offset}\t{_seconds(r.arrival_ms)}\tduplicate\t{_head(r)}\t\t\t" for r in repeats]
         if lines:
             self._insert(f"INSERT INTO {self.refused} FORMAT TabSeparated", "\n".join(lines).encode())
 
@@ -131,6 +152,33 @@ class Scratch:
     def _insert(self, statement: str, body: bytes) -> None:
         # A block that is sent again after a doubt would be there twice: a plan that meets one is made anew.
         self._server.insert(statement, body, settings=INSERT_SETTINGS)
+
+
+def parts_of(steps: Iterable[tuple[int, int, int, int]], *, most: int) -> list[Part]:
+    """Parts of `steps`, in order: (raw partition, first, last raw offset, records)."""
+    groups: list[list[tuple[int, int, int, int]]] = []
+    held = 0
+    for step in steps:
+        if not groups or held + step[3] > most:
+            groups.append([])
+            held = 0
+        groups[-1].append(step)
+        held += step[3]
+    return [_part(group) for group in groups]
+
+
+def _part(group: Sequence[tuple[int, int, int, int]]) -> Part:
+    bounds: dict[int, tuple[int, int]] = {}
+    for number, first, last, _ in group:
+        bounds[number] = (bounds.get(number, (first, 0))[0], last)
+    places = [f"(raw_partition = {n} AND raw_offset BETWEEN {a} AND {b})" for n, (a, b) in bounds.items()]
+    return Part(f"({' OR '.join(places)})", sum(records for *_, records in group))
+
+
+def _head(record: RawRecord) -> str:
+    """Tenant, event and version of a record that had an outcome, so that it can be read."""
+    head = envelope.decode(record.value or b"").head
+    return f"{head.tenant.translate(_ESCAPES)}\t{head.event.translate(_ESCAPES)}\t{head.version}"
 
 
 def _seconds(ms: int) -> str:

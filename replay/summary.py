@@ -8,9 +8,10 @@ from replay.plans import DayChange, Refusal, RollupChange
 from replay.scratch import Scratch
 from sinks.clickhouse import ClickHouse
 from sinks.generations.record import Record
-from sinks.rollups import discover
+from sinks.rollups import Rollup, discover
 
 _KEPT_REASONS = 200
+_ROWS_AT_ONCE = 2_000_000  # the engine holds the places of so many: some 100 MB
 _SHOWN = "(arrival_day, generation) NOT IN (SELECT arrival_day, generation FROM hidden_generations)"
 
 
@@ -31,8 +32,8 @@ class Summary:
             "SELECT c.event, c.version, c.becomes, if(c.reason = '', c.becomes, c.reason) AS code, any(r.path), "  # noqa: S608
             "if(c.becomes = 'dead_letter', c.fingerprint, '') AS print, count() AS records, "
             "countIf(c.change = 'removed') "
-            f"FROM {self._scratch.changes} AS c LEFT JOIN {self._scratch.refused} AS r "
-            "ON c.raw_partition = r.raw_partition AND c.raw_offset = r.raw_offset "
+            f"FROM {self._scratch.changes} AS c LEFT JOIN (SELECT fingerprint, any(path) AS path "
+            f"FROM {self._scratch.refused} WHERE fingerprint != '' GROUP BY fingerprint) AS r ON r.fingerprint = print "
             "WHERE c.becomes != 'curated' AND NOT (c.becomes = 'duplicate' AND c.was = 'duplicate') "
             "GROUP BY c.event, c.version, c.becomes, code, print ORDER BY records DESC, code, print "
             f"LIMIT {_KEPT_REASONS}"
@@ -73,19 +74,27 @@ class Summary:
         """What each rollup takes in of the rows that go, and of those that come, by the rollup's own select."""
         if not days:
             return []
-        gone = f"arrival_day IN {{days:Array(Date)}} AND {_SHOWN} AND {self._scratch.that('changed', 'removed')}"
-        come = self._scratch.that("changed", "accepted")
+        bound = list(days)
+        gone = [f"arrival_day IN {{days:Array(Date)}} AND {_SHOWN} AND {each}" for each in self._parts("removed")]
+        come = self._parts("accepted")
         out = []
         for rollup in discover(self._server):
             before = self._server.scalar(
                 f"SELECT sum({rollup.total}) FROM {rollup.target} "  # noqa: S608 (names come from the server)
                 f"WHERE arrival_day IN {{days:Array(Date)}} AND {_SHOWN}",
-                days=list(days),
+                days=bound,
             )
-            less, more = (
-                self._server.scalar(f"SELECT sum({rollup.total}) FROM ({select})", days=list(days))  # noqa: S608
-                for select in (rollup.select_from(gone), rollup.select_from(come, source=self._scratch.rows))
-            )
+            less = sum(self._total(rollup, rollup.select_from(each), bound) for each in gone)
+            more = sum(self._total(rollup, rollup.select_from(each, source=self._scratch.rows), bound) for each in come)
             name = rollup.target.rpartition(".")[2].strip("`").removesuffix("_log")
             out.append(RollupChange(name, before, before - less + more))
         return out
+
+    def _total(self, rollup: Rollup, select: str, days: list[str]) -> int:
+        return int(self._server.scalar(f"SELECT sum({rollup.total}) FROM ({select})", days=days))  # noqa: S608 (as above)
+
+    def _parts(self, change: str) -> list[str]:
+        """Conditions of the rows that are changed or undergo `change`."""
+        changes = ("changed", change)
+        parts = self._scratch.parts(*changes, most=_ROWS_AT_ONCE)
+        return [f"{part} AND {self._scratch.that(*changes, within=part)}" for part, _ in parts]

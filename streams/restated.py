@@ -73,20 +73,16 @@ def announce_restated(settings: Settings, restated: Iterable[Restated], *, run: 
     Raises:
         UnavailableError: Kafka does not answer, or a worker has not taken them within `timeout_s` seconds.
     """
-    homes: dict[int, list[Restated]] = defaultdict(list)
-    lanes = Lanes.of(settings)
-    for each in restated:
-        homes[lanes.home(each.number)].append(each)
     try:
-        ends = _written(settings, lanes, homes, run)
+        ends, number = _written(settings, restated, run)
         _wait(settings, ends, timeout_s)
     except KafkaException as error:
         raise kafka.unavailable(error, "restated ids were announced") from error
-    return sum(map(len, homes.values()))
+    return number
 
 
-def _written(settings: Settings, lanes: Lanes, homes: dict[int, list[Restated]], run: str) -> dict[int, int]:
-    """The offset after the last record of each partition that was written to."""
+def _written(settings: Settings, restated: Iterable[Restated], run: str) -> tuple[dict[int, int], int]:
+    """The offset after the last record of each partition that was written to; how many ids were written."""
     ends: dict[int, int] = {}
     failures: list[str] = []
 
@@ -98,14 +94,24 @@ def _written(settings: Settings, lanes: Lanes, homes: dict[int, list[Restated]],
 
     producer = Producer(kafka.producer(settings) | {"message.timeout.ms": int(_TIMEOUT_S * 1000)})
     topic = Topics.named(settings.topic_prefix).restated_ids
-    for home, each in homes.items():
-        for start in range(0, len(each), _IDS_A_RECORD):
-            value = _encoded(lanes, each[start : start + _IDS_A_RECORD], run)
-            producer.produce(topic, value, partition=home, on_delivery=delivered)
-            producer.poll(0)
+    lanes = Lanes.of(settings)
+    homes: defaultdict[int, list[Restated]] = defaultdict(list)
+    number = 0
+
+    def write(home: int) -> None:
+        producer.produce(topic, _encoded(lanes, homes.pop(home), run), partition=home, on_delivery=delivered)
+        producer.poll(0)
+
+    for number, each in enumerate(restated, 1):  # noqa: B007 (their number is an answer)
+        home = lanes.home(each.number)
+        homes[home].append(each)
+        if len(homes[home]) == _IDS_A_RECORD:
+            write(home)
+    for home in list(homes):
+        write(home)
     if producer.flush(_TIMEOUT_S + 1) or failures:
         raise UnavailableError(f"Kafka did not store restated ids: {failures[0] if failures else 'no answer'}")
-    return ends
+    return ends, number
 
 
 def _encoded(lanes: Lanes, restated: Sequence[Restated], run: str) -> bytes:

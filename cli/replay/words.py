@@ -28,19 +28,7 @@ def of_plan(plan: Plan) -> str:
         f"  {plan.removed:>12,}  removed: have a row, and would have none",
         f"  {plan.still:>12,}  still without a row",
     ]
-    for gap in plan.gaps:
-        first = "the beginning" if gap.first < 0 else f"{gap.first:,}"
-        lines.append(f"  GAP  partition {gap.partition}, offsets {first} to {gap.last:,}: {gap.reason}")
-    if plan.refusals:
-        lines += ["", "  no row, because"]
-        lines += [
-            f"  {each.records:>12,}  {shown(f'{each.event}:{each.version}')}  {each.code} {shown(each.path)}"
-            + (f"  (cause {each.fingerprint})" if each.fingerprint else "")
-            + (f", {each.removed:,} of them removed" if each.removed else "")
-            for each in plan.refusals[:_REASONS]
-        ]
-        if len(plan.refusals) > _REASONS:
-            lines.append(f"  {'':>12}  and {len(plan.refusals) - _REASONS} more causes (--json)")
+    lines += _left_out(plan)
     if plan.fields:
         lines += ["", "  fields that change, in rows"]
         for field in plan.fields[:_FIELDS]:
@@ -64,6 +52,27 @@ def of_plan(plan: Plan) -> str:
     else:
         lines.append(f'  about {max(1, round(plan.estimate_s))} s: sluice replay run {plan.id} --why "…"')
     return "\n".join(lines)
+
+
+def _left_out(plan: Plan) -> list[str]:
+    """What was not looked at, and what has no row."""
+    lines = []
+    for gap in plan.gaps:
+        first = "the beginning" if gap.first < 0 else f"{gap.first:,}"
+        lines.append(f"  GAP  partition {gap.partition}, offsets {first} to {gap.last:,}: {gap.reason}")
+    if plan.behind:
+        lines.append(f"  not looked at: {plan.behind:,} records that the live pipeline is not done with")
+    if plan.refusals:
+        lines += ["", "  no row, because"]
+        lines += [
+            f"  {each.records:>12,}  {shown(f'{each.event}:{each.version}')}  {each.code} {shown(each.path)}".rstrip()
+            + (f"  (cause {each.fingerprint})" if each.fingerprint else "")
+            + (f", {each.removed:,} of them removed" if each.removed else "")
+            for each in plan.refusals[:_REASONS]
+        ]
+        if len(plan.refusals) > _REASONS:
+            lines.append(f"  {'':>12}  and {len(plan.refusals) - _REASONS} more causes (--json)")
+    return lines
 
 
 def of_run(run: Run) -> str:

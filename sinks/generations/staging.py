@@ -33,10 +33,14 @@ _TRIES = 5
 # Each chunk is copied into a generation that is given up if anything is in doubt, so nothing is to be recognised.
 _COPY_SETTINGS = "insert_deduplicate = 0, async_insert = 0, max_insert_threads = 1"
 _OLD = "arrival_day = {day:Date} AND generation IN {replaces:Array(UInt32)}"
+_CHUNK = "raw_partition = {partition:UInt32} AND raw_offset BETWEEN {first:UInt64} AND {last:UInt64}"
+# Places of one chunk: the engine holds them in memory.
 _NOT_REPLACED = (
-    "(raw_partition, raw_offset) NOT IN (SELECT raw_partition, raw_offset FROM replaced_rows "
-    "WHERE arrival_day = {day:Date} AND generation = {generation:UInt32})"
+    "(raw_partition, raw_offset) NOT IN (SELECT raw_partition, raw_offset FROM replaced_rows "  # noqa: S608 (constants)
+    f"WHERE arrival_day = {{day:Date}} AND generation = {{generation:UInt32}} AND {_CHUNK})"
 )
+# Different ids that are counted at once, for the same reason.
+_IDS_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,24 +95,24 @@ class Stage:
         """
         columns = ", ".join(self._columns())
         bound: dict[str, Parameter] = parameters | self._bound() | {"replaces": list(self.replaces)}
-        keep = f"{_OLD} AND ({where}) AND {_NOT_REPLACED}"
-        total = self._server.scalar(f"SELECT count() FROM {_BASE} WHERE {keep}", **bound)  # noqa: S608 (values bound)
-        done = 0
-        for partition, first, last in self._chunks():
+        keep = f"{_OLD} AND {_CHUNK} AND ({where}) AND {_NOT_REPLACED}"
+        chunks = [{"partition": partition, "first": first, "last": last} for partition, first, last in self._chunks()]
+        total = sum(
+            int(self._server.scalar(f"SELECT count() FROM {_BASE} WHERE {keep}", **bound, **chunk))  # noqa: S608
+            for chunk in chunks
+        )
+        for chunk in chunks:
             self._server.execute(
                 f"INSERT INTO {_BASE} ({columns}, generation) SELECT {columns}, {{generation:UInt32}} FROM {_BASE} "  # noqa: S608
-                f"WHERE {keep} AND raw_partition = {{partition:UInt32}} "
-                f"AND raw_offset BETWEEN {{first:UInt64}} AND {{last:UInt64}} SETTINGS {_COPY_SETTINGS}",
+                f"WHERE {keep} SETTINGS {_COPY_SETTINGS}",
                 **bound,
-                partition=partition,
-                first=first,
-                last=last,
+                **chunk,
             )
             hit("generations.after_chunk")
             done = self._count()
             if progress is not None:
                 progress(min(done, total), total)
-        return int(total)
+        return total
 
     def verify(self, *, rows: int | None = None) -> Verified:
         """Look whether the generation is whole, and note that it is.
@@ -134,29 +138,46 @@ class Stage:
         return found
 
     def _verified(self) -> Verified:
-        rows, restated, ids, coordinates = self._server.rows(
-            "SELECT count(), countIf(run = {run:String}), uniqExact(tenant, event_id), "  # noqa: S608
-            f"uniqExact(raw_partition, raw_offset) FROM {_BASE} WHERE {DAY}",
+        rows, restated = self._server.rows(
+            f"SELECT count(), countIf(run = {{run:String}}) FROM {_BASE} WHERE {DAY}",  # noqa: S608 (values bound)
             **self._bound(),
         )[0]
-        if coordinates != rows:
-            raise self._unfit(f"{rows - coordinates} raw records are in it twice")
-        had, had_ids = self._server.rows(
-            f"SELECT count(), uniqExact(tenant, event_id) FROM {_BASE} WHERE {_OLD}",  # noqa: S608 (values bound)
+        if twice := self._twice("raw_partition, raw_offset", rows, [self.generation]):
+            raise self._unfit(f"{twice} raw records are in it twice")
+        had = self._server.scalar(
+            f"SELECT count() FROM {_BASE} WHERE {_OLD}",  # noqa: S608 (values bound)
             **self._bound(),
             replaces=list(self.replaces),
-        )[0]
-        if rows - ids > had - had_ids:
-            raise self._unfit(f"{rows - ids} event ids are in it twice, {had - had_ids} were before")
+        )
+        ids_twice = self._twice("tenant, event_id", rows, [self.generation])
+        if ids_twice and ids_twice > (before := self._twice("tenant, event_id", had, self.replaces)):
+            raise self._unfit(f"{ids_twice} event ids are in it twice, {before} were before")
         both = self._server.scalar(
-            f"SELECT count() FROM {_BASE} WHERE arrival_day = {{day:Date}} AND generation >= {{tail:UInt32}} "  # noqa: S608
-            f"AND (raw_partition, raw_offset) IN (SELECT raw_partition, raw_offset FROM {_BASE} WHERE {DAY})",
+            f"SELECT count() FROM {_BASE} WHERE {DAY} AND (raw_partition, raw_offset) IN (SELECT raw_partition, "  # noqa: S608
+            f"raw_offset FROM {_BASE} WHERE arrival_day = {{day:Date}} AND generation >= {{tail:UInt32}})",
             **self._bound(),
             tail=self.tail,
         )
         if both:
             raise self._unfit(f"{both} raw records are in it and came live as well")
-        return Verified(rows, restated, ids)
+        return Verified(rows, restated, rows - ids_twice)
+
+    def _twice(self, columns: str, rows: int, generations: Sequence[int]) -> int:
+        """How many of the day's rows in `generations`, some `rows` in all, have the `columns` of another one."""
+        buckets = rows // _IDS_AT_ONCE + 1
+        return sum(
+            int(
+                self._server.scalar(
+                    f"SELECT count() - uniqExact({columns}) FROM {_BASE} WHERE {_OLD} "  # noqa: S608 (values bound)
+                    f"AND cityHash64({columns}) % {{buckets:UInt32}} = {{bucket:UInt32}}",
+                    day=self.day,
+                    replaces=list(generations),
+                    buckets=buckets,
+                    bucket=bucket,
+                )
+            )
+            for bucket in range(buckets)
+        )
 
     def _chunks(self) -> Iterator[tuple[int, int, int]]:
         """(raw partition, first, last raw offset) that together hold all rows of the old generations."""

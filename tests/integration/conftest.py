@@ -15,6 +15,8 @@ from cli.ledger import LedgerReader, wait_until_complete
 from cli.stack import RunningStack, running
 from core.settings import Settings
 from sinks.clickhouse import ClickHouse
+from tests.integration.replay_stack import Replays, told
+from tests.integration.replay_story import Story
 
 
 @dataclass
@@ -56,3 +58,15 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     settings = Settings(state_dir=Path(tmp_path_factory.mktemp("stack")) / "state", limit_client_per_minute=0)
     with running(settings) as stack:
         yield Client(stack)
+
+
+@pytest.fixture(scope="module")
+def replays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replays]:
+    settings = Settings(state_dir=Path(tmp_path_factory.mktemp("replay")) / "state", partitions=2)
+    with running(settings) as stack:
+        yield Replays(stack)
+
+
+@pytest.fixture(scope="module")
+def story(replays: Replays, request: pytest.FixtureRequest) -> Story:
+    return told(replays, request)

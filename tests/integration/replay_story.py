@@ -9,30 +9,38 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 import msgspec
-from confluent_kafka import KafkaError, Message, Producer
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka import KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, OffsetSpec, ResourceType
 
 from core import control, kafka
 from core.settings import Settings
 from core.topics import Topics
 from schemas import envelope, released
 from schemas.released import Released
+from sinks.clickhouse import ClickHouse
 
-DAYS = ("2026-03-02", "2026-03-03", "2026-03-04", "2026-03-05")
+# Recent ones: derived topics take over the times, and Kafka keeps a week of them.
+_FIRST = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=6)
+DAYS = tuple((_FIRST + timedelta(days=day)).date().isoformat() for day in range(4))
+AFTER = (_FIRST + timedelta(days=4)).date().isoformat()
 BROKEN_DAYS = DAYS[1:3]
-BROKEN_SHARE = 0.3
+BROKEN_SHARE = 0.3  # of the events of a broken day
+_PAGE_VIEWS = 0.4
 _DAY_MS = 86_400_000
-_FIRST_MS = int(datetime(2026, 3, 2, tzinfo=UTC).timestamp() * 1000)
+_FIRST_MS = int(_FIRST.timestamp() * 1000)
 SUBJECT = "ticket_bought"
 _TENANTS = ("acme", "bolt")
+
+Totals = dict[str, Counter[str]]  # of a table or rollup, by day or by another key
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,10 @@ class Event:
     def event_id(self) -> str:
         return f"story-{self.number}"
 
+    @property
+    def path(self) -> str:
+        return f"/p/{self.number % 37}"
+
 
 @dataclass
 class Story:
@@ -67,8 +79,9 @@ class Story:
         for number in range(self.size):
             day = number * len(DAYS) // self.size
             at = _FIRST_MS + day * _DAY_MS + (number * 997) % (_DAY_MS // 2) + _DAY_MS // 4
-            page_view = random_.random() < 0.4
-            refused = not page_view and DAYS[day] in BROKEN_DAYS and random_.random() < BROKEN_SHARE
+            page_view = random_.random() < _PAGE_VIEWS
+            unfit = random_.random() < BROKEN_SHARE / (1 - _PAGE_VIEWS)
+            refused = not page_view and DAYS[day] in BROKEN_DAYS and unfit
             tenant = random_.choice(_TENANTS)
             visitor = f"v-{random_.randrange(1 + self.size // 20)}"
             out.append(Event(number, tenant, visitor, DAYS[day], at, page_view, refused))
@@ -82,7 +95,7 @@ class Story:
         return [event for each in self.events for event in [each] * (2 if random_.random() < self.repeats else 1)]
 
     def send(self) -> None:
-        """Let the raw topic keep the times that it is given, and write all records."""
+        """Write all records to the raw topic, which keeps the times that it is given."""
         topic = Topics.named(self.settings.topic_prefix).raw
         admin = AdminClient(kafka.common(self.settings))
         own_times = ConfigEntry("message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET)
@@ -104,11 +117,22 @@ class Story:
         assert producer.flush(60) == 0
         assert not self.failures
 
-    def send_again(self, event: Event, *, arrival_ms: int | None = None) -> None:
-        """What a client does that never got its answer."""
+    def forget(self, share: float) -> None:
+        """Delete the oldest records of each partition from Kafka, as its retention does. The archive has them."""
+        topic = Topics.named(self.settings.topic_prefix).raw
+        admin = AdminClient(kafka.common(self.settings))
+        partitions = [TopicPartition(topic, number) for number in range(self.settings.partitions)]
+        ends = admin.list_offsets(dict.fromkeys(partitions, OffsetSpec.latest()))
+        upto = [TopicPartition(each.topic, each.partition, int(ends[each].result(10).offset * share)) for each in ends]
+        for future in admin.delete_records(upto).values():
+            future.result(10)
+
+    def send_again(self, events: Sequence[Event]) -> None:
+        """What clients do that never got their answer. It arrives on the day after the story."""
         producer = Producer(kafka.producer(self.settings))
-        at = arrival_ms or int(time.time() * 1000)
-        producer.produce(Topics.named(self.settings.topic_prefix).raw, value(event), key(event), timestamp=at)
+        topic = Topics.named(self.settings.topic_prefix).raw
+        for event in events:
+            producer.produce(topic, value(event), key(event), timestamp=_FIRST_MS + (len(DAYS) + 1) * _DAY_MS - 1)
         assert producer.flush(30) == 0
 
     def send_texts(self, events: Sequence[Event]) -> None:
@@ -136,27 +160,28 @@ class Story:
         each = Released(SUBJECT, version, 9_100 + version, source | lifecycle)
         control.put(self.settings, {each.key: released.encode(each)})
 
-    def expected(self, *, mended: bool) -> dict[str, Counter[str]]:
-        """Rows by day, page views by day, distinct visitors with a page view by day, tickets by day and amount sum."""
-        rows: Counter[str] = Counter()
-        views: Counter[str] = Counter()
-        tickets: Counter[str] = Counter()
-        visitors: dict[str, set[tuple[str, str]]] = {}
+    def expected(self, *, mended: bool) -> Totals:
+        """What base and rollups must hold, counted here without any of the product's code."""
+        counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        visitors, sessions = set(), set()
         for event in self.events:
             if event.refused and not mended:
                 continue
-            rows[event.day] += 1
+            counts["rows"][event.day] += 1
+            counts["ids"][event.day] += zlib.crc32(f"{event.tenant}|{event.visitor}|{event.event_id}".encode())
+            counts["hours"][datetime.fromtimestamp(event.arrival_ms / 1000, UTC).strftime("%Y-%m-%d %H:00:00")] += 1
             if event.page_view:
-                views[event.day] += 1
-                visitors.setdefault(event.day, set()).add((event.tenant, event.visitor))
+                counts["views"][event.day] += 1
+                counts["pages"][f"{event.day} {event.path}"] += 1
+                visitors.add((event.day, event.tenant, event.visitor))
             else:
-                tickets[event.day] += 1
-        return {
-            "rows": rows,
-            "views": views,
-            "tickets": tickets,
-            "visitors": Counter({day: len(found) for day, found in visitors.items()}),
-        }
+                counts["tickets"][event.day] += 1
+                counts["halves"][event.day] += round(amount(event) * 2)
+            counts["in sessions"][event.tenant] += 1
+            sessions.add((event.tenant, event.visitor))
+        counts["visitors"] = Counter(day for day, _, _ in visitors)
+        counts["sessions"] = Counter(tenant for tenant, _ in sessions)
+        return dict(counts)
 
     def _delivered(self, error: KafkaError | None, _message: Message) -> None:
         if error is not None:
@@ -174,10 +199,10 @@ def value(event: Event, *, event_id: str = "", properties: dict[str, Any] | None
         "event_id": event_id or event.event_id,
         "event_type": "page_view" if page_view else "custom_event",
         "name": "" if page_view else SUBJECT,
-        "session_id": f"s-{event.visitor}",
+        "session_id": f"{'text' if properties else 's'}-{event.visitor}",
         "visitor_id": event.visitor,
         "user_id": "",
-        "url": f"https://shop.example/p/{event.number % 37}",
+        "url": f"https://shop.example{event.path}",
         "referrer": "",
         "properties": properties or ({"title": "Shop"} if page_view else {"amount": amount(event)}),
         "context": {},
@@ -197,14 +222,30 @@ def amount(event: Event) -> float | int:
     return event.number % 50 + 0.5 if event.refused else event.number % 50
 
 
-def found(server: Any) -> Iterator[tuple[str, Counter[str]]]:
-    """What the tables hold of the same, base and rollups."""
+def found(server: ClickHouse) -> Totals:
+    """What the tables hold of the same: base first, then rollups."""
     days = ", ".join(f"'{day}'" for day in DAYS)
-    for name, sql in {
-        "rows": f"SELECT toString(arrival_day), count() FROM events WHERE arrival_day IN ({days}) GROUP BY 1",
-        "views": f"SELECT toString(day), sum(views) FROM page_views_daily WHERE day IN ({days}) GROUP BY 1",
-        "tickets": f"SELECT toString(day), sum(events) FROM events_daily WHERE event = '{SUBJECT}' AND day IN ({days}) "
-        "GROUP BY 1",
-        "visitors": f"SELECT toString(day), sum(visitors) FROM page_views_daily WHERE day IN ({days}) GROUP BY 1",
-    }.items():
-        yield name, Counter(dict(server.rows(sql)))
+    of_story = f"WHERE arrival_day IN ({days})"
+    return {
+        name: Counter(dict(server.rows(f"SELECT toString({key}) AS key, {value} {source} GROUP BY key")))
+        for name, (key, value, source) in {
+            "rows": ("arrival_day", "count()", f"FROM events {of_story}"),
+            "ids": (
+                "arrival_day",
+                "sum(CRC32(concat(tenant, '|', visitor_id, '|', event_id)))",
+                f"FROM events {of_story}",
+            ),
+            "halves": (
+                "arrival_day",
+                "toUInt64(sum(JSONExtractFloat(properties, 'amount') * 2))",
+                f"FROM events {of_story} AND event = '{SUBJECT}'",
+            ),
+            "views": ("day", "sum(views)", f"FROM page_views_daily WHERE day IN ({days})"),
+            "visitors": ("day", "sum(visitors)", f"FROM page_views_daily WHERE day IN ({days})"),
+            "tickets": ("day", "sum(events)", f"FROM events_daily WHERE event = '{SUBJECT}' AND day IN ({days})"),
+            "pages": ("concat(toString(day), ' ', path)", "sum(views)", f"FROM pages_daily WHERE day IN ({days})"),
+            "hours": ("hour", "sum(events)", f"FROM events_hourly WHERE toDate(hour) IN ({days})"),
+            "sessions": ("tenant", "count()", "FROM sessions WHERE startsWith(session_id, 's-')"),
+            "in sessions": ("tenant", "sum(events)", "FROM sessions WHERE startsWith(session_id, 's-')"),
+        }.items()
+    }

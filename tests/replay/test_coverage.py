@@ -54,6 +54,7 @@ def test_named_offsets_are_covered_once(
             assert offset not in archived
             assert not low <= offset < high
     assert sorted(seen) == list(range(first, min(last, through) + 1))
+    assert found.behind == last - first + 1 - len(seen)
 
 
 @given(low=st.integers(0, 20), length=st.integers(1, 20), archived=_OFFSETS)
