@@ -201,8 +201,8 @@ def _log(child: Child) -> str:
     return child.spec.log_path.read_text(encoding="utf-8")
 
 
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
+def _until(condition: Callable[[], bool], *, at_most_s: float = _PATIENCE_S) -> None:
+    deadline = time.monotonic() + at_most_s
     while not condition():
         if time.monotonic() > deadline:
             raise click.ClickException("it did not come to its end in time")

@@ -327,6 +327,13 @@ class Settings:
     sink_linger_ms: int = _setting(
         200, unit="ms", help="How long a sink gathers rows before it inserts fewer.", minimum=0
     )
+    sink_inserts_at_once: int = _setting(
+        # One waits for the disk or for a view's last thread while the other computes. More only share the cores.
+        2,
+        unit="inserts",
+        help="Inserts of different partitions that a sink has under way at once.",
+        minimum=1,
+    )
     sink_worker_id: str = _setting("0", help="Stable name of this sink among its group (static membership).")
     suppression_file: str = _setting(
         "", help="File of subjects that stay out of every replay: JSON, one object a line; empty: nobody."

@@ -131,7 +131,9 @@ def _about(number: int, message: str) -> Literal["server", "rows", "tables", "ac
 class ClickHouse:
     """A connection pool to one server, with `database` as the current database."""
 
-    def __init__(self, settings: Settings, *, database: str | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, database: str | None = None, read_timeout_s: float = _READ_TIMEOUT_S
+    ) -> None:
         """Raises ConfigError if no usable URL is configured."""
         url = urlsplit(settings.clickhouse_url)
         if url.scheme not in {"http", "https"} or not url.hostname:
@@ -151,7 +153,7 @@ class ClickHouse:
             if settings.clickhouse_ca_file:
                 tls["ca_certs"] = settings.clickhouse_ca_file
         self._pool = urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S), retries=False, maxsize=4, **tls
+            timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT_S, read=read_timeout_s), retries=False, maxsize=4, **tls
         )
 
     def execute(self, sql: str, **parameters: Parameter) -> str:

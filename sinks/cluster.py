@@ -18,9 +18,12 @@ from core.errors import InvariantError
 # Tokens by age. A sink that was down this long begins with a token that the table has forgotten.
 _TOKENS_KEPT_S = 30 * 24 * 3_600
 _NAMED = re.compile(
-    r"(?P<what>CREATE (?:OR REPLACE )?(?:MATERIALIZED )?(?:TABLE|VIEW)(?: IF NOT EXISTS)?|ALTER TABLE|DROP TABLE"
-    r"|CREATE DATABASE IF NOT EXISTS) (?P<name>`[^`]+`|\w+)"
+    r"(?P<what>CREATE (?:OR REPLACE )?(?:MATERIALIZED )?(?:TABLE|VIEW)(?: IF NOT EXISTS)?|ALTER TABLE"
+    r"|DROP TABLE(?: IF EXISTS)?|TRUNCATE TABLE|EXCHANGE TABLES \w+ AND|CREATE DATABASE IF NOT EXISTS)"
+    r" (?P<name>`[^`]+`|\w+)"
 )
+# Rows reach the other replicas by themselves.
+_OF_ROWS = re.compile(r"INSERT INTO \w+ SELECT ")
 _ENGINE = re.compile(r"\bENGINE = (?P<engine>(?:Aggregating)?MergeTree)\b(?!\()")
 _ANY_ENGINE = re.compile(r"\bENGINE\b")
 _WINDOW = re.compile(r"\bnon_replicated_deduplication_window = (?P<tokens>\d+)")
@@ -35,6 +38,8 @@ def render(statement: str, cluster: str) -> str:
     if not cluster:
         return statement
     code_at = _code_at(statement)
+    if _OF_ROWS.match(statement, code_at):
+        return statement
     found = _NAMED.match(statement, code_at)
     if found is None:
         raise InvariantError(f"no form for a cluster is known of: {statement[code_at : code_at + 60]}")

@@ -1,13 +1,15 @@
 """Applies the numbered SQL files under migrations/: in order, once each, recorded with their checksum; then the typed
 views of events (`views`).
 
-Every statement can be run again (`IF NOT EXISTS`): a migration killed half-way is simply applied again. Files that
-were applied never change; a checksum that differs stops the release that would ignore it.
+Every statement can be run again (`IF NOT EXISTS`): a migration killed half-way is simply applied again. Where SQL has
+no such form, a line `-- unless: SELECT …` above a statement says when it is done already. Files that were applied never
+change; a checksum that differs stops the release that would ignore it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,9 @@ from sinks.views import EventViews
 
 log = get_logger(__name__)
 _FOLDER = Path(__file__).parent / "migrations"
+_UNLESS = re.compile(r"^-- unless: (?P<query>.+)$", re.MULTILINE)
+# Rollups of years are copied by one statement.
+_PATIENCE_S = 3_600.0
 
 _LEDGER = """
 CREATE TABLE IF NOT EXISTS migrations (
@@ -89,7 +94,7 @@ def apply_numbered(settings: Settings, migrations: Sequence[Migration]) -> list[
     cluster = settings.clickhouse_cluster
     database = f"CREATE DATABASE IF NOT EXISTS `{settings.clickhouse_database}`"
     ClickHouse(settings, database="").execute(render(database, cluster))
-    server = ClickHouse(settings)
+    server = ClickHouse(settings, read_timeout_s=_PATIENCE_S)
     server.execute(render(_LEDGER.strip(), cluster))
     pending = _pending(applied(server), migrations)
     for migration in pending:
@@ -124,7 +129,8 @@ def _pending(done: dict[int, str], migrations: Sequence[Migration]) -> list[Migr
 def _apply(server: ClickHouse, migration: Migration, cluster: str) -> None:
     for statement in migration.statements:
         try:
-            server.execute(render(statement, cluster))
+            if not _is_done(server, statement):
+                server.execute(render(statement, cluster))
         except ServerError as error:
             if error.about != "tables":
                 raise
@@ -139,6 +145,15 @@ def _apply(server: ClickHouse, migration: Migration, cluster: str) -> None:
         checksum=migration.checksum,
     )
     log.info("migrate.applied", number=migration.number, name=migration.name)
+
+
+def _is_done(server: ClickHouse, statement: str) -> bool:
+    """Whether the statement says of itself that it need not be run again."""
+    found = _UNLESS.search(statement)
+    if found is None:
+        return False
+    answer = server.rows(found["query"])
+    return bool(answer and answer[0][0])
 
 
 def _check(done: dict[int, str], migrations: Sequence[Migration]) -> None:

@@ -1,7 +1,8 @@
-"""The sink's consumer loop: partitions of several topics in, blocks out, one at a time.
+"""The sink's consumer loop: partitions of several topics in, blocks out, one at a time of each.
 
 For each block: commit the plan (offset = the block's first record), write, go on. The next plan's commit says that
-this block is done; when there is no next one, a plain commit does. A server that is away pauses nothing but inserts:
+this block is done; when there is no next one, a plain commit does. Whose turn it is, is told in `turns`; inserts of
+several partitions run at once (`inserts`), live ones first. A server that is away pauses nothing but inserts:
 polling goes on, so the group is kept, and buffers are bounded by pausing partitions.
 """
 
@@ -17,6 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from core import failpoints, kafka, metrics
 from core.errors import InvariantError, SluiceError, UnavailableError
 from core.failpoints import hit
+from core.lanes import Lanes
 from core.lifecycle import Lifecycle
 from core.log import configure, get_logger
 from core.metrics import counter
@@ -28,17 +30,21 @@ from sinks.generations.handover import sink_group
 from sinks.generations.record import live_generation
 from sinks.healing import DayHealer
 from sinks.held import next_offset, require_held
+from sinks.inserts import Inserts
 from sinks.partition import PartitionBuffer
 from sinks.plan import Plan, Source
 from sinks.refusals import Refusals
 from sinks.row import Row
 from sinks.source import identify
 from sinks.tables import Table, filled
+from sinks.turns import Turns
 from sinks.writer import Block, RowsRefusedError, Writer, can_insert_alone
 
 log = get_logger(__name__)
 
 _POLL_S = 0.05
+# While inserts are under way, whose end is looked for after each poll.
+_SHORT_POLL_S = 0.01
 # What is read ahead while a block is inserted makes up the next ones: little of it, and blocks stay small, which the
 # engine pays for once for each view.
 _PREFETCH = {"queued.max.messages.kbytes": 65_536}
@@ -60,7 +66,7 @@ class Feed:
 
 
 class SinkWorker:
-    """One member of the sink group. Single-threaded: everything happens between two polls."""
+    """One member of the sink group. Everything but first inserts happens in one thread, between two polls."""
 
     def __init__(self, settings: Settings, lifecycle: Lifecycle) -> None:
         self._settings = settings
@@ -79,6 +85,9 @@ class SinkWorker:
         self._unproven: dict[tuple[str, int], int] = {}  # offsets by which tables are to be asked
         self._prove_at = 0.0
         self._live: dict[str, int] = {}  # generation that live rows of the last day went to
+        names = Topics.named(settings.topic_prefix)
+        self._turns = Turns(Lanes.of(settings), names, places=settings.sink_inserts_at_once)
+        self._inserts = Inserts(settings.sink_inserts_at_once)
         self._days = DayHealer(settings)
         self._refusals = Refusals(settings, self._consumer)
         self._refused_in_a_row = 0
@@ -121,7 +130,8 @@ class SinkWorker:
 
     def _poll(self) -> None:
         now = time.monotonic()
-        messages = self._consumer.consume(self._settings.sink_batch_rows, _POLL_S)
+        timeout_s = _SHORT_POLL_S if self._inserts.under_way else _POLL_S
+        messages = self._consumer.consume(self._settings.sink_batch_rows, timeout_s)
         # They come in runs of one partition; a pass over all for each thing asked is half the cost of a loop.
         places = [(message.topic(), message.partition()) for message in messages]
         start = 0
@@ -198,37 +208,76 @@ class SinkWorker:
         return True
 
     def _write_due(self, *, linger_s: float) -> None:
-        max_rows = self._settings.sink_batch_rows
-        for buffer in list(self._buffers.values()):
+        self._settle()
+        waiting = [*self._buffers.values()]
+        while True:
+            under_way = self._inserts.under_way
             now = time.monotonic()
-            if buffer.retry_at > now:
-                continue
-            if buffer.block is None:
-                if not buffer.due(now=now, max_rows=max_rows, linger_s=linger_s):
-                    continue
-                block = buffer.plan_block(max_rows=max_rows)
-                hit("sink.before_plan")
-                if not block.uncertain and not self._announce(buffer, block):
-                    buffer.give_back(block)
-                    continue
-                hit("sink.after_plan")
-                buffer.block = block
-            self._write(buffer)
+            due = [each for each in waiting if each not in under_way and self._is_due(each, linger_s, now)]
+            buffer = self._turns.next(due, under_way, now=now)
+            if buffer is None:
+                return
+            waiting.remove(buffer)
+            if buffer.block is not None or self._plan(buffer):
+                self._write(buffer)
+
+    def _is_due(self, buffer: PartitionBuffer, linger_s: float, now: float) -> bool:
+        if buffer.retry_at > now:
+            return False
+        linger_s = self._turns.linger_s(buffer, linger_s, now=now)
+        return buffer.block is not None or buffer.due(
+            now=now, max_rows=self._settings.sink_batch_rows, linger_s=linger_s
+        )
+
+    def _plan(self, buffer: PartitionBuffer) -> bool:
+        """Take the next block in hand, its plan committed; False: try again later."""
+        block = buffer.plan_block(max_rows=self._settings.sink_batch_rows)
+        hit("sink.before_plan")
+        if not block.uncertain and not self._announce(buffer, block):
+            buffer.give_back(block)
+            return False
+        hit("sink.after_plan")
+        buffer.block = block
+        return True
 
     def _write(self, buffer: PartitionBuffer) -> None:
+        """Begin the insert of the block in hand. One in doubt is settled here and now, with nothing else under way."""
         block, feed = buffer.block, self._feeds[buffer.topic]
         if block is None:
             return
+        if not block.uncertain:
+            self._inserts.begin(buffer, partial(feed.writer.write, block))
+            return
+        self._inserts.wait()
+        self._settle()
         try:
             feed.writer.write(block)
-        except RowsRefusedError as error:
+        except SluiceError as error:
+            self._failed(buffer, block, error)
+        else:
+            self._stored(buffer, block)
+
+    def _settle(self) -> None:
+        """Go on with partitions whose insert has ended. Those that went to another sink are its own by now."""
+        for buffer, error in self._inserts.ended():
+            if self._buffers.get((buffer.topic, buffer.number)) is not buffer or buffer.block is None:
+                continue
+            if error is None:
+                self._stored(buffer, buffer.block)
+            elif isinstance(error, SluiceError):
+                self._failed(buffer, buffer.block, error)
+            else:
+                raise error
+
+    def _failed(self, buffer: PartitionBuffer, block: Block, error: SluiceError) -> None:
+        if isinstance(error, RowsRefusedError):
             self._isolate(buffer, block, error)
-            return
-        except (UnavailableError, ServerError) as error:
-            if not error.retryable:
-                raise
+        elif isinstance(error, (UnavailableError, ServerError)) and error.retryable:
             self._wait(buffer, error)
-            return
+        else:
+            raise error
+
+    def _stored(self, buffer: PartitionBuffer, block: Block) -> None:
         self._refused_in_a_row = 0
         buffer.widen(max_rows=self._settings.sink_batch_rows)
         self._retry_s = _RETRY_FIRST_S
@@ -236,10 +285,9 @@ class SinkWorker:
         buffer.next_offset = block.plan.last + 1
         buffer.committed = False
         buffer.waiting_since = time.monotonic()
-        counter("sluice_sink_rows_total").labels(feed.table.name).inc(len(block.rows))
-        log.debug(
-            "sink.stored", table=feed.table.name, partition=buffer.number, rows=len(block.rows), plan=str(block.plan)
-        )
+        table = self._feeds[buffer.topic].table.name
+        counter("sluice_sink_rows_total").labels(table).inc(len(block.rows))
+        log.debug("sink.stored", table=table, partition=buffer.number, rows=len(block.rows), plan=str(block.plan))
 
     def _isolate(self, buffer: PartitionBuffer, block: Block, error: RowsRefusedError) -> None:
         """Half as many rows the next time; a row that is refused alone becomes a dead letter.
@@ -376,7 +424,12 @@ class SinkWorker:
         for partition in partitions:
             self._unproven.pop((partition.topic, partition.partition), None)
             buffer = self._buffers.pop((partition.topic, partition.partition), None)
-            if buffer is not None and not buffer.committed and buffer.block is None:
+            if buffer is None:
+                continue
+            # Whoever has it next begins where this commits. What did not end well is in doubt, and its plan says so.
+            if self._inserts.finish(buffer) and buffer.block is not None:
+                self._stored(buffer, buffer.block)
+            if not buffer.committed and buffer.block is None:
                 self._commit(TopicPartition(buffer.topic, buffer.number, buffer.next_offset))
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:

@@ -1,0 +1,88 @@
+"""Databases from before the pages had another order and sessions other views: migrated with what they hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core.settings import Settings
+from sinks import migrate, recount
+from sinks.clickhouse import ClickHouse
+from sinks.rebuild import rebuild
+from tests.sinks.days import DAYS, restate, store, views
+
+NUMBER = 14
+(MIGRATION,) = [each for each in migrate.load() if each.number == NUMBER]
+READ = (
+    "SELECT * FROM pages_daily ORDER BY ALL",
+    "SELECT * FROM sessions ORDER BY ALL",
+    f"SELECT * FROM sessions_between(first = '{DAYS[0]}', last = '{DAYS[1]}') ORDER BY ALL",
+    "SELECT arrival_day, generation, sum(views) FROM pages_daily_log GROUP BY ALL ORDER BY ALL",
+)
+
+
+@pytest.fixture
+def server(database: Settings) -> ClickHouse:
+    """Three days, two of them in several blocks, one made anew beside the old."""
+    migrate.apply_numbered(database, [each for each in migrate.load() if each.number != NUMBER])
+    found = ClickHouse(database)
+    store(found, views(0, 30))
+    store(found, views(30, 10))
+    store(found, views(100, 5, event_type="custom_event", event="signup", name="signup", session_id="no pages"))
+    store(found, views(1_000, 20, day=1))
+    store(found, views(2_000, 20, day=2))
+    restate(found, "mend", [DAYS[1]]).publish()
+    restate(found, "hidden", [DAYS[2]])
+    return found
+
+
+def read(server: ClickHouse) -> list[list[list[Any]]]:
+    return [server.rows(sql) for sql in READ]
+
+
+def differences(server: ClickHouse) -> list[recount.Difference]:
+    every = server.rows("SELECT DISTINCT toString(arrival_day), generation FROM events_log ORDER BY ALL")
+    return [
+        each for day, generation in every for each in recount.differences(server, day, generation, sleep=lambda _: None)
+    ]
+
+
+def order(server: ClickHouse) -> str:
+    return str(server.scalar("SELECT sorting_key FROM system.tables WHERE database = currentDatabase() "
+                             "AND name = 'pages_daily_log'"))  # fmt: skip
+
+
+def test_what_an_old_database_holds_is_there_afterwards(server: ClickHouse, database: Settings) -> None:
+    before = read(server)
+    assert all(before)
+    assert order(server) == "tenant, day, path"
+    assert [each for each in migrate.apply_numbered(database, migrate.load()) if each.number == NUMBER] == [MIGRATION]
+    assert order(server) == "tenant, path, day"
+    assert read(server) == before
+    assert differences(server) == []
+    assert not server.scalar("EXISTS TABLE pages_daily_moved")
+
+
+def test_rows_that_come_and_days_that_are_restated_fill_the_new_table(server: ClickHouse, database: Settings) -> None:
+    migrate.apply_numbered(database, migrate.load())
+    store(server, views(40, 10))
+    store(server, views(2_020, 10, day=2))
+    rebuild(server, [DAYS[0]], run="again", plans=dict)
+    assert differences(server) == []
+    assert server.scalar(f"SELECT sum(views) FROM pages_daily WHERE day = '{DAYS[0]}'") == 50
+
+
+# After the copy was emptied, filled and put in place; before and behind, nothing moves.
+@pytest.mark.parametrize("done", [2, 3, 4])
+def test_killed_on_its_way_it_goes_on(server: ClickHouse, database: Settings, done: int) -> None:
+    before = read(server)
+    for statement in MIGRATION.statements[:done]:
+        if not migrate._is_done(server, statement):
+            server.execute(statement)
+    store(server, views(40, 10))  # a sink that ran when it was killed and goes on until it is applied again
+    migrate.apply_numbered(database, migrate.load())
+    assert order(server) == "tenant, path, day"
+    assert differences(server) == []
+    (pages, *_) = read(server)
+    assert sum(row[3] for row in pages) == sum(row[3] for row in before[0]) + 10
