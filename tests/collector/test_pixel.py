@@ -150,7 +150,7 @@ def beacon(client: Client, body: Any, *, path: str = "/api/v1/tracking/beacon/")
     return reply
 
 
-@pytest.mark.parametrize("secret", [SERVER.text, KEY])
+@pytest.mark.parametrize("secret", [SERVER.text, KEY], ids=["server", "bootstrap"])
 def test_a_secret_key_is_refused(anonymous: Client, publisher: MemoryPublisher, secret: str) -> None:
     replies = [
         picture(anonymous, key=secret),
