@@ -51,6 +51,7 @@ _RETRYABLE = frozenset(
         473,  # DEADLOCK_AVOIDED
         733,  # TABLE_IS_BEING_RESTARTED
         745,  # SERVER_OVERLOADED
+        774,  # TABLE_IS_PERMANENTLY_READ_ONLY: until somebody turns `table_readonly` off
         999,  # KEEPER_EXCEPTION
     }
 )

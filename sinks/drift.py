@@ -6,8 +6,9 @@ compared column by column and dropped. What there is besides is nobody's busines
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from core.settings import Settings
@@ -70,7 +71,7 @@ def drift(settings: Settings) -> list[Drift]:
 def _differences(server: ClickHouse, *, have: str, want: str) -> Iterator[Drift]:
     there = {name: engine for name, engine, _ in server.rows(_TABLES, database=have)}
     columns_there, columns_due = _columns(server, have), _columns(server, want)
-    for table, engine, statement in server.rows(_TABLES, database=want):
+    for table, engine, statement in _in_order(server.rows(_TABLES, database=want), want):
         kind = "view" if engine.endswith("View") else "table"
         if table not in there:
             yield Drift(table, f"the {kind} is missing", statement.replace(f"{want}.", f"{have}."))
@@ -86,6 +87,26 @@ def _differences(server: ClickHouse, *, have: str, want: str) -> Iterator[Drift]
                     break
             else:
                 yield from _column(table, name, column, mine.get(name))
+
+
+def _in_order(tables: Iterable[list[str]], database: str) -> Iterator[list[str]]:
+    """Each behind what it reads, so that remedies can be carried out as they come: tables, then views."""
+    views = []
+    for each in tables:
+        if each[1].endswith("View"):
+            views.append(each)
+        else:
+            yield each
+    while views:
+        names = {name for name, _, _ in views}
+        ready = [each for each in views if not (names - {each[0]}) & set(_words(each[2], database))]
+        yield from ready or views  # none can be ready only if they read each other, which no server allows
+        views = [each for each in views if each not in ready] if ready else []
+
+
+def _words(statement: str, database: str) -> list[str]:
+    """Names of tables and views in a statement, as the server writes them."""
+    return re.findall(rf"\b{database}\.`?(\w+)`?", statement)
 
 
 def _column(table: str, name: str, due: _Column, there: _Column | None) -> Iterator[Drift]:

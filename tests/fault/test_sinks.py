@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from signal import SIGCONT, SIGSTOP
+from signal import SIGCONT
 
 import pytest
 
@@ -16,11 +16,9 @@ from schemas.registry import bundled
 from tests.infra.clickhouse.front import Front
 from tests.oracle.shim import PRELUDE, Shim, shim
 from tests.oracle.sink_run import SinkRig, event, sink_engines, sink_rig
+from tests.oracle.sink_storm import PLACES, Storm, every_place, kill_in_rename, markers
 
 pytestmark = pytest.mark.stack
-
-# Before and after each step of a block.
-PLACES = ("sink.before_plan", "sink.after_plan", "sink.after_insert", "sink.after_verify", "sink.after_commit")
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +31,6 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings
 def rig(engines: tuple[Settings, Front]) -> Iterator[SinkRig]:
     with sink_rig(engines, f"r{time.monotonic_ns()}") as made:
         yield made
-
-
-def every_place(times: int) -> str:
-    """Verification is reached by a sink that finds a plan only; elsewhere the first block goes through."""
-    return ",".join(f"{p}:kill*{times}" if p == "sink.after_verify" else f"{p}:kill@2*{times}" for p in PLACES)
-
-
-def markers(rig: SinkRig) -> int:
-    return len(list((rig.settings.state_dir / "failpoints").glob("*")))
 
 
 @pytest.mark.long
@@ -142,26 +131,13 @@ def held(engines: tuple[Settings, Front], tmp_path: Path) -> Iterator[tuple[Sink
         yield made, tool
 
 
-def _kill_in_rename(rig: SinkRig, tool: Shim, table: str) -> None:
-    """Send a block and kill the engine while it renames what it wrote into `table`."""
-    (uuid,) = rig.server.rows(
-        "SELECT uuid FROM system.tables WHERE database = currentDatabase() AND name = {table:String}", table=table
-    )[0]
-    tool.hold(uuid)
-    rig.send(40, partitions=1)
-    rig.until(lambda: tool.held, timeout_s=60, what="the rename")
-    rig.front.kill()
-    tool.release()
-    rig.front.start()
-
-
 @pytest.mark.parametrize("table", ["events_log", "pages_daily_log"])
 def test_a_kill_between_record_and_rename_loses_and_doubles_nothing(held: tuple[SinkRig, Shim], table: str) -> None:
     rig, tool = held
     rig.start()
     rig.send(40, partitions=1)
     rig.settle()
-    _kill_in_rename(rig, tool, table)
+    kill_in_rename(rig, tool, table)
     rig.settle()
     rig.until(lambda: not rig.problems(), timeout_s=30, what="the rollups")
     assert ("sink.rows_missing" in rig.log()) == (table == "events_log"), "its token was dead, so it was found out"
@@ -174,50 +150,31 @@ def test_a_kill_between_record_and_rename_loses_and_doubles_nothing(held: tuple[
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", [1])
-def test_long_profile(engines: tuple[Settings, Front], tmp_path: Path, seed: int) -> None:
-    """1,000,000 events; two sinks killed at every place ten times and at random thirty, frozen, the engine killed ten
-    times at random and twice between its record and its rename.
+@pytest.mark.parametrize(
+    ("events", "each", "sinks", "fronts", "frozen"),
+    [pytest.param(30_000, 1, 3, 2, 1, id="small"), pytest.param(1_000_000, 10, 30, 10, 5, id="large")],
+)
+def test_long_profile(
+    engines: tuple[Settings, Front], tmp_path: Path, events: int, each: int, sinks: int, fronts: int, frozen: int
+) -> None:
+    """Two sinks are killed `each` times at every place and `sinks` times at random, the engine `fronts` times at random
+    and between its record and its rename, in the base and in a view's target; `frozen` sinks wake with an old insert.
     """
-    tool, random_ = shim(tmp_path / "shim"), random.Random(seed)
+    tool, began = shim(tmp_path / "shim"), time.monotonic()
     with (
         Front(tmp_path / "engine", env=tool.env, prelude=PRELUDE) as front,
         sink_rig((engines[0], front), f"r{time.monotonic_ns()}", sink_batch_rows=2_000) as rig,
     ):
-        rig.seed = seed
-        for name in ("a", "b"):
-            rig.start(name, failpoint=every_place(10))
-        strikes = ["sink"] * 30 + ["front"] * 10 + ["freeze"] * 5 + ["events_log", "sessions_log"]
-        random_.shuffle(strikes)
-        for turn in range(200):
-            rig.send(5_000, days=1)
-            if strikes and turn % 4 == 0:
-                _strike(rig, tool, strikes.pop(), random_)
-            rig.until(lambda turn=turn: rig.stored() >= (turn - 8) * 5_000, timeout_s=300, what="the pace")  # type: ignore[misc]
-        for strike in strikes:
-            _strike(rig, tool, strike, random_)
-        rig.settle(timeout_s=600)
-        while markers(rig) < len(PLACES) * 10:
-            rig.send(200)
-            rig.settle(timeout_s=300)
-        rig.until(lambda: not rig.problems(), timeout_s=60, what=f"base and rollups: {rig.problems()[:3]}")
-        report = f"{rig.sent:,} events; {dict(rig.falls)}; {markers(rig)} kills at failpoints"
-        print(report)
-        assert rig.problems() == []
-
-
-def _strike(rig: SinkRig, tool: Shim, what: str, random_: random.Random) -> None:
-    if what == "sink":
-        rig.sinks[random_.choice(["a", "b"])].kill()
-    elif what == "front":
-        time.sleep(random_.random())
-        rig.front.kill()
-        rig.front.start()
-    elif what == "freeze":
-        child = rig.sinks[random_.choice(["a", "b"])]
-        child.send(SIGSTOP)
-        rig.send(2_000)
-        time.sleep(random_.uniform(0.5, 9))
-        child.send(SIGCONT)
-    else:
-        _kill_in_rename(rig, tool, what)
+        storm = Storm(rig, tool, random.Random(1), each)
+        storm.run(events, sinks=sinks, fronts=fronts, frozen=frozen)
+        # Short rollups are rebuilt beside the work.
+        rig.until(lambda: not storm.differences(), timeout_s=120, what=f"base and rollups: {storm.differences()[:3]}")
+        time.sleep(3)
+        differences = storm.differences()
+        kills = f"{markers(rig)} kills at {len(PLACES)} places, {dict(storm.struck)}"
+        logs = rig.log("a") + rig.log("b")
+        found = {event: logs.count(event) for event in ("sink.rows_missing", "sink.rollups_differ", "sink.day_healed")}
+        print(f"\n{rig.sent:,} events; {kills}; {found}; {differences}; {time.monotonic() - began:.0f} s")
+        assert differences == []
+        assert (markers(rig), sum(storm.struck.values())) == (len(PLACES) * each, sinks + fronts + frozen + 2)
+        assert all(reason.startswith("killed by SIGKILL") for reason in rig.falls), rig.falls

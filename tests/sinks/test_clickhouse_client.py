@@ -190,7 +190,7 @@ def test_an_unknown_host_is_away() -> None:
 @pytest.mark.parametrize(
     ("number", "retryable"),
     [(60, False), (62, False), (27, False), (516, False)]
-    + [(number, True) for number in (159, 164, 202, 209, 210, 225, 241, 242, 243, 252, 319, 373, 394, 999)],
+    + [(number, True) for number in (159, 164, 202, 209, 210, 225, 241, 242, 243, 252, 319, 373, 394, 774, 999)],
 )
 def test_an_error_of_the_server_has_its_number(
     server: Server, client: ClickHouse, number: int, retryable: bool
