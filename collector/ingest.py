@@ -9,13 +9,15 @@
 
 Only 5 waits. Decides neither what makes an event valid (`judge`) nor how it is stored (`publisher`).
 
-There are two ways through: `Collect.take` for what nearly all requests are, there whole when they are first seen, and
-`Collect.__call__`, which is plain ASGI, for all. The first makes no task and no coroutine: these cost as much as
-judging does.
+There are two ways through. `Collect.take` is for what nearly all requests are: there whole when they are first seen. It
+makes no task and no coroutine, which cost as much as judging does. And what has come in one turn of the event loop goes
+through together, step by step: the same step sixteen times over costs two thirds of sixteen times through all steps,
+because each begins with code and data that the processor has just put away. `Collect.__call__` is plain ASGI, for all.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -89,7 +91,22 @@ class Reply(NamedTuple):
 class Asked:
     """A request on its way through. `peer` is who connected, "" if that is not known."""
 
-    __slots__ = ("caller", "head", "method", "path", "peer", "published", "query", "referrer", "started")
+    __slots__ = (
+        "bearer",
+        "caller",
+        "exchange",
+        "fates",
+        "head",
+        "judged",
+        "method",
+        "path",
+        "peer",
+        "published",
+        "query",
+        "referrer",
+        "reply",
+        "started",
+    )
 
     def __init__(
         self,
@@ -111,6 +128,17 @@ class Asked:
         self.started = started
         self.referrer = ""
         self.published = 0.0
+
+
+class Taken(Asked):
+    """One that came by `take`, and what its steps have made of it. With a `reply` it goes no further."""
+
+    __slots__ = ()
+    exchange: Exchange
+    bearer: Grant | None
+    judged: Judged
+    fates: Sequence[Fate]
+    reply: Reply | None
 
 
 class Collect:
@@ -150,47 +178,86 @@ class Collect:
         self._publish_seconds = local_metrics.histogram("sluice_collector_publish_seconds")
         self._bootstrap_requests = local_metrics.counter("sluice_collector_bootstrap_requests_total")
         self._bootstrap_warn_at = 0.0
+        # What came in this turn of the loop, and what is stored since the last one.
+        self._taken: list[Exchange] = []
+        self._to_answer: list[Taken] = []
 
     def take(self, exchange: Exchange) -> bool:
-        """Answer a request that is there whole, now or when its events are stored. False leaves it to `__call__`."""
+        """Answer a request that is there whole, soon or when its events are stored. False leaves it to `__call__`."""
         said = exchange.head
         if said.path not in PATHS or said.method != "POST" or said.query or said.length > self._max_body_bytes:
             return False
-        client = exchange.client
-        asked = Asked(
+        if not self._taken:
+            asyncio.get_running_loop().call_soon(self._take_all)
+        self._taken.append(exchange)
+        return True
+
+    def _take_all(self) -> None:
+        exchanges, self._taken = self._taken, []
+        now = self._clock.monotonic()
+        taken = [self._taken_of(exchange, now) for exchange in exchanges]
+        for step in (self._admit, self._judge_one, self._submit):
+            for one in taken:
+                if one.reply is None:
+                    try:
+                        step(one)
+                    except Exception as error:  # noqa: BLE001 (logged and answered there)
+                        one.reply = self._failed(one, error)
+        for one in taken:
+            if one.reply is not None:
+                self._respond(one, one.reply)
+
+    def _taken_of(self, exchange: Exchange, now: float) -> Taken:
+        said, client = exchange.head, exchange.client
+        taken = Taken(
             said.method,
             said.path,
             said.query,
             said.wanted,
             Caller(self._controls),
             peer=client[0] if client else "",
-            started=self._clock.monotonic(),
+            started=now,
         )
-        try:
-            judged = self._judged(asked, self._admitted(asked), bytes(exchange.body))
-            if judged.records:
-                asked.published = self._clock.monotonic()
-                hit("collector.before_publish")
-                records = self._flood.routed(judged.records)
-                self._publisher.submit(records, partial(self._stored, exchange, asked, judged))
-                return True
-            reply = self._answered(asked, judged)
-        except Exception as error:  # noqa: BLE001 (logged and answered there)
-            reply = self._failed(asked, error)
-        self._respond(exchange, asked, reply)
-        return True
+        taken.exchange = exchange
+        taken.reply = None
+        return taken
 
-    def _stored(self, exchange: Exchange, asked: Asked, judged: Judged, fates: Sequence[Fate]) -> None:
-        try:
-            self._settle(asked, judged, fates)
-            reply = self._answered(asked, judged)
-        except Exception as error:  # noqa: BLE001 (logged and answered there)
-            reply = self._failed(asked, error)
-        self._respond(exchange, asked, reply)
+    def _admit(self, taken: Taken) -> None:
+        taken.bearer = self._admitted(taken)
 
-    def _respond(self, exchange: Exchange, asked: Asked, reply: Reply) -> None:
-        headers = self._ended(asked, reply)
-        exchange.respond(reply.status, headers, reply.content)
+    def _judge_one(self, taken: Taken) -> None:
+        taken.judged = self._judged(taken, taken.bearer, bytes(taken.exchange.body))
+
+    def _submit(self, taken: Taken) -> None:
+        judged = taken.judged
+        if judged.records:
+            taken.published = self._clock.monotonic()
+            hit("collector.before_publish")
+            self._publisher.submit(self._flood.routed(judged.records), partial(self._stored, taken))
+        else:
+            taken.reply = self._answered(taken, judged)
+
+    def _stored(self, taken: Taken, fates: Sequence[Fate]) -> None:
+        taken.fates = fates
+        if not self._to_answer:
+            asyncio.get_running_loop().call_soon(self._answer_all)
+        self._to_answer.append(taken)
+
+    def _answer_all(self) -> None:
+        taken, self._to_answer = self._to_answer, []
+        for one in taken:
+            try:
+                self._settle(one, one.judged, one.fates)
+                one.reply = self._answered(one, one.judged)
+            except Exception as error:  # noqa: BLE001 (logged and answered there)
+                one.reply = self._failed(one, error)
+        for one in taken:
+            if one.reply is not None:
+                self._respond(one, one.reply)
+
+    def _respond(self, taken: Taken, reply: Reply) -> None:
+        headers = self._ended(taken, reply)
+        taken.exchange.respond(reply.status, headers, reply.content)
 
     async def __call__(self, scope: Scope, receive: body.Receive, send: Send) -> None:
         peer = scope.get("client")
