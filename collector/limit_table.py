@@ -72,6 +72,7 @@ class LimitTable:
         if path is None:
             self._file = -1
             self._memory = mmap.mmap(-1, size)
+            self._words = memoryview(self._memory).cast("Q")
             return
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -79,8 +80,10 @@ class LimitTable:
             self._memory = self._mapped(size)
         except (OSError, ValueError) as error:
             raise StateError(f"{path} cannot be used for rate limits: {error}") from error
+        self._words = memoryview(self._memory).cast("Q")
 
     def close(self) -> None:
+        self._words.release()
         self._memory.close()
         if self._file >= 0:
             os.close(self._file)
@@ -90,22 +93,45 @@ class LimitTable:
 
         Returns the nanoseconds until that one would do, and which it is; (0, 0) if the request passes.
         """
+        if len(buckets) == 1:
+            return self._take_one(buckets[0], now), 0
         sets = [_HALVES.unpack(bucket.hash)[0] % self._sets for bucket in buckets]
         held = self._lock(sets) if self._file >= 0 else ()
         try:
             for which, bucket in enumerate(buckets):
-                place, tag, full_at = self._find(bucket, now)
+                _, _, full_at = self._find(bucket, now)
                 wait = full_at - now + bucket.interval - bucket.window
                 if wait > 0:
                     return wait, which
             for bucket in buckets:
-                if len(buckets) > 1:  # what was just written may have taken the place
-                    place, tag, full_at = self._find(bucket, now)
+                # What was just written may have taken the place.
+                place, tag, full_at = self._find(bucket, now)
                 _WORD.pack_into(self._memory, place, tag)
                 _WORD.pack_into(self._memory, place + _TIME_AFTER, full_at + bucket.interval)
             return 0, 0
         finally:
             for lock in held:
+                fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _LOCKS_AT + lock)
+
+    def _take_one(self, bucket: Bucket, now: int) -> int:
+        """The same for the usual one, without lists."""
+        lock = -1
+        if self._file >= 0:
+            lock = _HALVES.unpack(bucket.hash)[0] % self._sets % _LOCKS
+            if not (self._try(lock) or self._wait(lock)):
+                self.unlocked += 1
+                lock = -1
+        try:
+            place, tag, full_at = self._find(bucket, now)
+            full_at += bucket.interval
+            wait = full_at - now - bucket.window
+            if wait > 0:
+                return wait
+            self._words[place >> 3] = tag
+            self._words[place + _TIME_AFTER >> 3] = full_at
+            return 0
+        finally:
+            if lock >= 0:
                 fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _LOCKS_AT + lock)
 
     def wait(self, bucket: Bucket, now: int) -> int:
@@ -116,11 +142,11 @@ class LimitTable:
     @property
     def last_guess(self) -> int:
         """When a wrong secret of a key was tried last, in any process."""
-        return int(_WORD.unpack_from(self._memory, _LAST_GUESS_AT)[0])
+        return self._words[_LAST_GUESS_AT >> 3]
 
     @last_guess.setter
     def last_guess(self, now: int) -> None:
-        _WORD.pack_into(self._memory, _LAST_GUESS_AT, now)
+        self._words[_LAST_GUESS_AT >> 3] = now
 
     def _mapped(self, size: int) -> mmap.mmap:
         # Under the first lock, so that of processes that start at once one writes the header.
