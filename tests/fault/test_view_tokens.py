@@ -38,9 +38,8 @@ def test_a_block_is_in_every_rollup_once_though_the_engine_was_killed_since_the_
         settings = Settings(state_dir=tmp_path, clickhouse_url=url, clickhouse_password=PASSWORD)
         migrate.apply(settings)
         server = ClickHouse(settings)
-        writer = Writer(
-            server, events(), Source("cluster", "topic"), commit_plan=lambda _p, _plan: None, after_doubt=lambda _d: None
-        )
+        source = Source("cluster", "topic")
+        writer = Writer(server, events(), source, commit_plan=lambda _p, _plan: None, after_doubt=lambda _day: None)
         rows = [_row(offset) for offset in range(20)]
         writer.write(Block(0, rows, Plan(0, 19, 20), uncertain=False))
         front.kill()
