@@ -11,6 +11,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from core.client_log import CLIENT_LOG
 from core.errors import ConfigError, UnavailableError
 from core.log import get_logger
 from core.settings import Settings
@@ -62,6 +63,11 @@ REBALANCE_CODES = frozenset(
     }
 )
 
+# A client's lines come out where it is polled. One that nobody polls, as an AdminClient or an idle producer, would
+# gather them; its calls raise.
+_SILENT: Config = {"log_level": 0}
+_LOGGED: Config = {"log_level": 3, "logger": CLIENT_LOG}
+
 
 def common(settings: Settings) -> Config:
     """What every client needs to reach and trust the cluster.
@@ -79,7 +85,7 @@ def common(settings: Settings) -> Config:
         "security.protocol": settings.kafka_security_protocol,
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": RECONNECT_BACKOFF_MAX_MS,
-        "log_level": 3,
+        **_SILENT,
     }
     if settings.kafka_security_protocol.startswith("SASL"):
         if not (settings.kafka_sasl_mechanism and settings.kafka_sasl_username and settings.kafka_sasl_password):
@@ -103,6 +109,7 @@ def common(settings: Settings) -> Config:
 def producer(settings: Settings) -> Config:
     """A producer whose delivery report means: stored by all in-sync replicas, once, in order."""
     return common(settings) | {
+        **_LOGGED,
         "acks": "all",
         "enable.idempotence": True,
         "retry.backoff.max.ms": RECONNECT_BACKOFF_MAX_MS,
@@ -113,7 +120,10 @@ def producer(settings: Settings) -> Config:
 
 
 def transactional_producer(settings: Settings, *, transactional_id: str) -> Config:
-    return producer(settings) | {
+    sender = producer(settings)
+    del sender["logger"]
+    return sender | {
+        **_SILENT,
         "transactional.id": transactional_id,
         "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
         # Shorter would give up on a broker that restarts within the transaction's time.
@@ -137,6 +147,7 @@ def consumer(settings: Settings, *, group: str, instance: str = "") -> Config:
     back at once. Classic protocol on purpose: under the newer one a killed static member is refused for 45 s.
     """
     config = common(settings) | {
+        **_LOGGED,
         "group.id": group,
         "group.protocol": "classic",
         "partition.assignment.strategy": "cooperative-sticky",

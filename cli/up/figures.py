@@ -68,7 +68,7 @@ class OffsetSource:
         self._admin: AdminClient | None = None
 
     def __call__(self) -> Waiting:
-        admin = self._admin = self._admin or AdminClient(kafka.common(self._settings) | _SILENT)
+        admin = self._admin = self._admin or AdminClient(kafka.common(self._settings))
         numbers, raw, curated = self._lanes.numbers, self._raw, self._curated
         # Committed first: an end that is read later can only make the lag larger, never negative.
         decided = self._committed(admin, f"{self._settings.topic_prefix}streams.raw", map(raw, numbers))
