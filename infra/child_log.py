@@ -40,6 +40,16 @@ class ChildLog:
 
     def tail(self, lines: int = 20) -> list[str]:
         """The last lines that the latest child wrote and that say something, each cut to a readable length."""
+        return [line[:_LINE_CHARACTERS] for line in self._said()[-lines:]]
+
+    def last_error(self) -> str:
+        """The last line that reads like an error, cut as well; empty if there is none."""
+        for line in reversed(self._said()[-200:]):
+            if _ERROR.search(line) and not _HARMLESS.search(line):
+                return _words(line)[:_LINE_CHARACTERS]
+        return ""
+
+    def _said(self) -> list[str]:
         try:
             with self.path.open("rb") as file:
                 end = file.seek(0, 2)
@@ -47,15 +57,7 @@ class ChildLog:
                 text = file.read().decode(errors="replace")
         except OSError:
             return []
-        said = [line for line in text.splitlines() if line.strip() and not _FRAME.match(line)]
-        return [line[:_LINE_CHARACTERS] for line in said[-lines:]]
-
-    def last_error(self) -> str:
-        """The last line that reads like an error; empty if there is none."""
-        for line in reversed(self.tail(200)):
-            if _ERROR.search(line) and not _HARMLESS.search(line):
-                return _words(line)
-        return ""
+        return [line for line in text.splitlines() if line.strip() and not _FRAME.match(line)]
 
 
 def _words(line: str) -> str:

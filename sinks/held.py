@@ -20,7 +20,7 @@ from core.settings import Settings
 from sinks.clickhouse import ClickHouse
 from sinks.refusals import event_of
 from sinks.retention import marks
-from sinks.retention.plan import TABLES
+from sinks.retention.tables import TABLES
 from sinks.source import stored_up_to
 from sinks.tables import Table
 

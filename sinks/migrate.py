@@ -21,6 +21,7 @@ from schemas.registry import registry_at
 from sinks import views
 from sinks.clickhouse import ClickHouse, ServerError
 from sinks.cluster import render
+from sinks.retention import tenants
 from sinks.views import EventViews
 
 log = get_logger(__name__)
@@ -82,7 +83,9 @@ def apply(settings: Settings) -> list[Migration | EventViews]:
     """
     registry = registry_at(settings.schemas_dir)
     pending = apply_numbered(settings, load())
-    return [*pending, *views.apply(ClickHouse(settings), registry, cluster=settings.clickhouse_cluster)]
+    server = ClickHouse(settings)
+    tenants.restore(server)
+    return [*pending, *views.apply(server, registry, cluster=settings.clickhouse_cluster)]
 
 
 def apply_numbered(settings: Settings, migrations: Sequence[Migration]) -> list[Migration]:

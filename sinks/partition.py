@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, takewhile
@@ -17,6 +18,10 @@ MAX_BLOCK_BYTES = 32 * 1024 * 1024
 # Rows that wait beyond this are not asked for yet: as much as goes out while the next block is gathered, and a row.
 MAX_WAITING_BYTES = 2 * MAX_BLOCK_BYTES
 _MAX_WAITING_BLOCKS = 2
+# Shorter asks a server that starts again for nothing; a longest wait beyond some seconds shows in freshness.
+RETRY_FIRST_S = 0.2
+RETRY_MAX_S = 5.0
+_MOST_DOUBLINGS = 10
 
 
 @dataclass(slots=True)
@@ -35,6 +40,7 @@ class PartitionBuffer:
     waiting_since: float = 0.0
     block: Block | None = None
     retry_at: float = 0.0
+    failures: int = 0  # tries that failed since a block was stored
     at_most: int | None = None  # rows in a block, while rows that are refused are looked for
     committed: bool = True  # whether `next_offset` is what the group has committed
 
@@ -102,6 +108,18 @@ class PartitionBuffer:
         self.give_back(block)
         self.pending = None
         self.at_most = len(block.rows) // 2
+
+    def put_off(self, *, now: float) -> float:
+        """Have the block wait before its next try; returns for how many seconds.
+
+        At random up to a bound that doubles, so that inserts which got into each other's way do not meet again ("full
+        jitter", https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+        """
+        bound_s = min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** min(self.failures, _MOST_DOUBLINGS))
+        wait_s = random.uniform(0, bound_s)  # noqa: S311 (spreads load, guards nothing)
+        self.failures += 1
+        self.retry_at = now + wait_s
+        return wait_s
 
     def widen(self, *, max_rows: int) -> None:
         """A block went through: the next may be twice as large."""

@@ -8,6 +8,7 @@ from: the dead letter then has no coordinates (-1) and holds the record.
 from __future__ import annotations
 
 import io
+import time
 from typing import Any, cast
 
 import fastavro
@@ -49,12 +50,14 @@ class Refusals:
             UnavailableError: neither was done; call again later.
             KafkaException: the client is dead.
         """
+        if not row.has_day:
+            row = row._replace(arrival_ms=time.time_ns() // 1_000_000)  # of the letter, which must not be refused too
         letter = self._letter(topic, table, row, reason)
         producer = self._connected()
         hit("refusals.before_commit")
         try:
             producer.begin_transaction()
-            producer.produce(self._topics.dead_letters, letter, partition=partition, timestamp=max(0, row.arrival_ms))
+            producer.produce(self._topics.dead_letters, letter, partition=partition, timestamp=row.arrival_ms)
             done = TopicPartition(topic, partition, row.offset + 1)
             group = self._consumer.consumer_group_metadata()
             kafka.retry(

@@ -31,7 +31,8 @@ from sinks.generations.record import live_generation
 from sinks.healing import DayHealer
 from sinks.held import next_offset, require_held
 from sinks.inserts import Inserts
-from sinks.partition import PartitionBuffer
+from sinks.partition import RETRY_MAX_S, PartitionBuffer
+from sinks.patience import patiently
 from sinks.plan import Plan, Source
 from sinks.refusals import Refusals
 from sinks.row import Row
@@ -50,8 +51,6 @@ _SHORT_POLL_S = 0.01
 _PREFETCH = {"queued.max.messages.kbytes": 65_536}
 # A sink that was killed while it refused a row leaves a transaction open, and its offset is told when that has ended.
 _COMMITTED_TIMEOUT_S = 3 * kafka.TRANSACTION_TIMEOUT_MS / 1000
-_RETRY_FIRST_S = 0.2
-_RETRY_MAX_S = 5.0
 # More is no matter of rows but of the table or of whoever writes the topic.
 _MOST_REFUSED_IN_A_ROW = 100
 
@@ -91,18 +90,27 @@ class SinkWorker:
         self._days = DayHealer(settings)
         self._refusals = Refusals(settings, self._consumer)
         self._refused_in_a_row = 0
-        self._retry_s = _RETRY_FIRST_S
         self._joined = False
 
     def run(self) -> None:
-        """Run until told to drain."""
-        tables = filled(Topics.named(self._settings.topic_prefix))
-        sources = identify(self._settings, self._server, [*tables])
-        self._feeds = {topic: self._feed(topic, table, sources[topic]) for topic, table in tables.items()}
+        """Run until told to drain.
+
+        Raises:
+            UnavailableError: a server was away for longer than `patience.PATIENCE_S` when something had to be known.
+        """
+        try:
+            self._run()
+        except (UnavailableError, ServerError) as error:
+            if not self._lifecycle.draining:
+                raise
+            log.warning("sink.stopped_while_it_waited", error=error.message)
+
+    def _run(self) -> None:
+        self._feeds = patiently(self._lifecycle, self._all_feeds)
         self._consumer.subscribe(
             [*self._feeds], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
-        self._days.resume()
+        patiently(self._lifecycle, self._days.resume)
         try:
             while not self._lifecycle.draining:
                 self._poll()
@@ -114,6 +122,11 @@ class SinkWorker:
                     self._lifecycle.ready()
         finally:
             self._consumer.close()  # revokes: what is stored is committed, the rest comes again
+
+    def _all_feeds(self) -> dict[str, Feed]:
+        tables = filled(Topics.named(self._settings.topic_prefix))
+        sources = identify(self._settings, self._server, [*tables])
+        return {topic: self._feed(topic, table, sources[topic]) for topic, table in tables.items()}
 
     def _feed(self, topic: str, table: Table, source: Source) -> Feed:
         writer = Writer(
@@ -201,8 +214,8 @@ class SinkWorker:
         except (UnavailableError, ServerError) as error:
             if not error.retryable:
                 raise
-            log.warning("sink.tables_not_compared_yet", error=error.message, retry_s=_RETRY_MAX_S)
-            self._prove_at = time.monotonic() + _RETRY_MAX_S
+            log.warning("sink.tables_not_compared_yet", error=error.message, retry_s=RETRY_MAX_S)
+            self._prove_at = time.monotonic() + RETRY_MAX_S
             return False
         self._unproven.clear()
         return True
@@ -233,7 +246,7 @@ class SinkWorker:
         """Take the next block in hand, its plan committed; False: try again later."""
         block = buffer.plan_block(max_rows=self._settings.sink_batch_rows)
         hit("sink.before_plan")
-        if not block.uncertain and not self._announce(buffer, block):
+        if not block.uncertain and block.has_day and not self._announce(buffer, block):
             buffer.give_back(block)
             return False
         hit("sink.after_plan")
@@ -244,6 +257,9 @@ class SinkWorker:
         """Begin the insert of the block in hand. One in doubt is settled here and now, with nothing else under way."""
         block, feed = buffer.block, self._feeds[buffer.topic]
         if block is None:
+            return
+        if not block.has_day:  # nothing is sent of it, so it has no plan
+            self._isolate(buffer, block, RowsRefusedError("its timestamp on the topic is of no day that a table holds"))
             return
         if not block.uncertain:
             self._inserts.begin(buffer, partial(feed.writer.write, block))
@@ -280,7 +296,7 @@ class SinkWorker:
     def _stored(self, buffer: PartitionBuffer, block: Block) -> None:
         self._refused_in_a_row = 0
         buffer.widen(max_rows=self._settings.sink_batch_rows)
-        self._retry_s = _RETRY_FIRST_S
+        buffer.failures = 0
         buffer.block = None
         buffer.next_offset = block.plan.last + 1
         buffer.committed = False
@@ -319,15 +335,14 @@ class SinkWorker:
         buffer.committed = True
 
     def _wait(self, buffer: PartitionBuffer, error: SluiceError) -> None:
+        wait_s = buffer.put_off(now=time.monotonic())
         log.warning(
             "sink.server_unavailable",
             topic=buffer.topic,
             partition=buffer.number,
             error=error.message,
-            retry_s=self._retry_s,
+            retry_s=round(wait_s, 3),
         )
-        buffer.retry_at = time.monotonic() + self._retry_s
-        self._retry_s = min(_RETRY_MAX_S, self._retry_s * 2)
 
     def _commit_idle(self) -> None:
         """Say that partitions without anything in hand are done."""
@@ -417,7 +432,8 @@ class SinkWorker:
             return PartitionBuffer(topic, number, found.offset, pending=Plan.parse(found.metadata))
         low, _ = kafka.watermarks(consumer, topic, number)
         # The group lost its offsets (they expire): what is stored says where to continue, never the topic's begin.
-        following = next_offset(self._settings, self._server, self._feeds[topic].table, topic, number)
+        table = self._feeds[topic].table
+        following = patiently(self._lifecycle, lambda: next_offset(self._settings, self._server, table, topic, number))
         return PartitionBuffer(topic, number, low if following is None else following)
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:

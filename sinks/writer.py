@@ -79,6 +79,10 @@ class Block:
     sent: Sequence[Row] | None = None  # what this process last sent under it
 
     @property
+    def has_day(self) -> bool:
+        return self.rows[0].has_day
+
+    @property
     def arrival_day(self) -> str:
         return datetime.fromtimestamp(self.rows[0].arrival_ms / 1000, UTC).date().isoformat()
 

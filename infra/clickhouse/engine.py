@@ -30,6 +30,10 @@ _PROGRESS_SQL: Final = (
     "SELECT read_rows, read_bytes, written_rows, written_bytes, total_rows_approx, toUInt64(elapsed * 1e9), "
     "memory_usage FROM system.processes"
 )
+_RUNNING_SQL: Final = (
+    "SELECT query_id, arrayExists(name -> match(name, '^max_(rows|bytes|result)_'), mapKeys(Settings)) "
+    "FROM system.processes"
+)
 # What clickhouse-local turns on for its console and a server does not have.
 _SERVER_LIKE: Final = "?implicit_select=0&allow_introspection_functions=0"
 
@@ -54,6 +58,14 @@ class Counts:
 class Piece:
     data: bytes
     counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The engine's own id of a running statement, empty if none runs; whether it set a limit on rows or bytes."""
+
+    query_id: str
+    is_limited: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +180,12 @@ class Engine:
             row = self._root.text(f"{_PROGRESS_SQL} WHERE {_has(tag)} LIMIT 1")
         return dict(zip(_PROGRESS, map(int, row.split("\t")), strict=True)) if row else None
 
-    def query_id(self, tag: str) -> str:
-        """The engine's own id of the running statement with this tag; empty if none runs."""
+    def running(self, tag: str) -> Running:
+        """The running statement with this tag."""
         with self._asking:
-            return self._root.text(f"SELECT query_id FROM system.processes WHERE {_has(tag)} LIMIT 1")  # noqa: S608
+            row = self._root.text(f"{_RUNNING_SQL} WHERE {_has(tag)} LIMIT 1")
+        query_id, _, is_limited = row.partition("\t")
+        return Running(query_id, is_limited != "0")
 
     def failures(self) -> dict[int, Failure]:
         """What went wrong since the engine was opened: of each error code its number and its last occurrence."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from infra.clickhouse.engine import Engine, Failure
+from infra.clickhouse.engine import Engine, Failure, Running
 from infra.clickhouse.errors import ClickHouseError
 
 # What a statement meets only before its first row: others' may be passed over.
@@ -35,6 +35,12 @@ _OF_A_READER = frozenset({
 })  # fmt: skip
 # Of these, what expressions of views and columns do not meet: others' may be passed over.
 _OF_READERS_ONLY = frozenset({27, 33, 117})
+# What only a statement meets that sets a limit: others' may be passed over by one that sets none.
+_OF_LIMITS = frozenset({
+    158,  # TOO_MANY_ROWS
+    307,  # TOO_MANY_BYTES
+    396,  # TOO_MANY_ROWS_OR_BYTES
+})  # fmt: skip
 _CANCELLED = 394
 _OF_AN_EXPRESSION = "while executing"  # these words are in the message of an error of an expression, and of a view
 _OF_A_VIEW = "while pushing to view"
@@ -63,26 +69,27 @@ class Watch:
         self._may_skip_rows = may_skip_rows
         self._kills = kills
         self._kills_before = kills()
-        self._query_id = ""
+        self._running = Running("", is_limited=True)
         self._before = engine.failures()
 
     def began(self) -> None:
         """The insert is open, and has no row yet."""
-        self._query_id = self._engine.query_id(self._tag)
+        self._running = self._engine.running(self._tag)
 
     def ended(self) -> None:
         """Raises ClickHouseError: what went wrong with it; UNKNOWN_STATUS_OF_INSERT where others' errors hide that."""
         hidden: Failure | None = None
+        ours = self._running.query_id
         for code, failure in self._engine.failures().items():
             known = self._before.get(code)
             new = failure.count - (known.count if known else 0)
             if not new or code in _BEFORE_ROWS:
                 continue
-            if self._query_id and failure.query_id == self._query_id:
+            if ours and failure.query_id == ours:
                 if self._is_wanted(failure):
                     continue
                 raise ClickHouseError(code, failure.name, failure.message)
-            if (new > 1 or not self._query_id) and not self._is_of_others(failure):
+            if (new > 1 or not ours) and not self._is_of_others(failure):
                 hidden = failure
         if hidden is not None:
             raise ClickHouseError(
@@ -100,4 +107,6 @@ class Watch:
     def _is_of_others(self, failure: Failure) -> bool:
         if failure.code == _CANCELLED:
             return self._kills() == self._kills_before
+        if failure.code in _OF_LIMITS:
+            return not self._running.is_limited
         return failure.code in _OF_READERS_ONLY

@@ -11,6 +11,10 @@ _GONE = """
 SELECT tenant, toString(greatest(max(before), if(argMax(days, at) = 0, toDate(0), today() - argMax(days, at)))) AS day
 FROM retention_marks WHERE layer = {layer:String} GROUP BY tenant
 """
+_PERIODS = """
+SELECT tenant, argMax(days, at) AS kept FROM retention_marks WHERE layer = {layer:String} AND tenant != ''
+GROUP BY tenant HAVING kept > 0
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,11 @@ def add(server: ClickHouse, marks: Sequence[Mark]) -> None:
             before=each.before,
             days=each.days,
         )
+
+
+def periods(server: ClickHouse, layer: str) -> dict[str, int]:
+    """Days for which rows of each tenant are kept, as it was asked for last; tenants without a period are left out."""
+    return dict(server.rows(_PERIODS, layer=layer))
 
 
 def gone_before(server: ClickHouse, layer: str) -> dict[str, str]:

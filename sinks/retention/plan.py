@@ -9,24 +9,16 @@ from datetime import date, timedelta
 
 from core.log import get_logger
 from schemas.registry import Registry
-from sinks.clickhouse import ClickHouse, text
+from sinks.clickhouse import ClickHouse
 from sinks.retention import marks, personal
 from sinks.retention.marks import Mark
-from sinks.retention.policy import OF_TENANTS, Layer, Policy
-from sinks.rollups import discover
+from sinks.retention.policy import OF_TENANTS, Policy
+from sinks.retention.tables import of_layer
+from sinks.retention.tenants import statement, ttl, wanted_ttl
 
 log = get_logger(__name__)
 
 _PARTITION = re.compile(r"\('(?P<day>[0-9-]{10})',(?P<generation>[0-9]+)\)")
-_TTL = re.compile(r" TTL (?P<ttl>.+?)(?= SETTINGS | COMMENT |$)", re.DOTALL)
-TABLES = {
-    Layer.ARCHIVE: ("raw_archive_log",),
-    Layer.EVENTS: ("events_log",),
-    Layer.OUTCOMES: ("outcomes_log", "restated_outcomes_log"),
-    Layer.DEAD_LETTERS: ("dead_letters_log",),
-    Layer.AUDIT: ("audit_log",),
-    Layer.ABUSE: ("abuse_log", "drops_log"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +55,7 @@ def _partitions(server: ClickHouse, wanted: Policy, today: date) -> Iterator[Ste
         if not days:
             continue
         before = (today - timedelta(days=days)).isoformat()
-        for table in _of_layer(server, layer):
+        for table in of_layer(server, layer):
             for name, rows, size in server.rows(
                 "SELECT partition, sum(rows), sum(bytes_on_disk) FROM system.parts WHERE active "
                 "AND database = currentDatabase() AND table = {table:String} GROUP BY partition ORDER BY partition",
@@ -89,17 +81,13 @@ def _tenants(server: ClickHouse, wanted: Policy, today: date) -> Iterator[Step]:
             *(Mark(layer, tenant, (today - timedelta(days=days)).isoformat(), days) for tenant, days in tenants),
             *(Mark(layer, each, day, 0) for each, day in past.items() if each and each not in wanted.tenants),
         ]
-        for table in _of_layer(server, layer):
-            asked = ", ".join(
-                f"arrival_day + toIntervalDay({days}) WHERE {_rows_of(table, tenant)}" for tenant, days in tenants
-            )
-            if asked != _ttl(server, table):
+        for table in of_layer(server, layer):
+            asked = wanted_ttl(table, wanted.tenants)
+            if asked != ttl(server, table):
                 said = ", ".join(f"{tenant} for {days} days" for tenant, days in tenants)
                 yield Step(
                     f"{layer}: {table} keeps {said or 'no tenant for a period of its own'}",
-                    f"ALTER TABLE {table} MODIFY TTL {asked} SETTINGS materialize_ttl_after_modify = 1"
-                    if asked
-                    else f"ALTER TABLE {table} REMOVE TTL",
+                    statement(table, asked),
                     tuple(left),
                 )
 
@@ -137,25 +125,3 @@ def _personal(server: ClickHouse, wanted: Policy, registry: Registry, today: dat
             (Mark("personal", "", before, 0),),
             rows,
         )
-
-
-def _of_layer(server: ClickHouse, layer: Layer) -> tuple[str, ...]:
-    if layer is not Layer.ROLLUPS:
-        return TABLES[layer]
-    return tuple(rollup.target.rpartition(".")[2].strip("`") for rollup in discover(server))
-
-
-def _rows_of(table: str, tenant: str) -> str:
-    """Condition of a tenant's rows, in the form in which the server gives a TTL back."""
-    if table == "raw_archive_log":  # of a raw record only the key is known: tenant|visitor
-        return f"startsWith(ifNull(key, ''), {text(f'{tenant}|')})"
-    return f"tenant = {text(tenant)}"
-
-
-def _ttl(server: ClickHouse, table: str) -> str:
-    text = server.scalar(
-        "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = {table:String}",
-        table=table,
-    )
-    found = _TTL.search(text)
-    return found["ttl"] if found else ""

@@ -31,6 +31,8 @@ from tests.oracle.sink_run import SinkRig, sink_engines, sink_rig
 
 pytestmark = pytest.mark.stack
 
+_BEFORE, _ALL = 2_500, 4_000  # events
+
 
 @dataclass(frozen=True, slots=True)
 class Saved:
@@ -51,15 +53,17 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saved]:
     with sink_engines(folder / "engines") as running, sink_rig(running, f"b{time.monotonic_ns()}") as rig:
         control.put(rig.settings, {"note": b"kept", "other": b"removed"})
         control.put(rig.settings, {"other": None})
-        rig.send(4_000, days=2)
+        rig.send(_BEFORE, days=2)
         rig.start(sink_batch_rows=100)
-        rig.until(lambda: rig.stored() > 1_500, timeout_s=60, what="some rows")
+        rig.settle()
         plans, days = SinkPlans(rig.settings), rig.server.rows("SELECT DISTINCT toString(arrival_day) FROM events")
         rebuild(rig.server, days[0], run="before", plans=plans)
 
         def on_step(step: str) -> None:
-            """A generation that comes while rows are saved is not among those that were noted."""
+            """Rows and a generation that come while rows are saved are not among those that were noted."""
             if step.startswith("events_log/") and not Record(rig.server).of_run("meanwhile"):
+                rig.send(_ALL - _BEFORE)
+                rig.until(lambda: rig.stored() > _BEFORE, timeout_s=60, what="rows while others are saved")
                 rebuild(rig.server, days[0], run="meanwhile", plans=plans)
 
         backup(rig.settings, folder / "saved", on_step=on_step)
@@ -73,7 +77,7 @@ def test_it_goes_on_where_it_ends_and_older_tables_are_told(saved: Saved, monkey
     rig.settings = saved.elsewhere("restored")
     done = restore(rig.settings, saved.folder)
     assert (done.trouble, done.control) == (None, 0)
-    assert 1_500 < rig.stored() == sum(manifest.offsets[rig.topics.curated].values()) < 4_000
+    assert _BEFORE / 2 < rig.stored() == sum(manifest.offsets[rig.topics.curated].values()) <= _BEFORE
     assert {topic: offsets.committed(rig.settings)[topic] for topic in manifest.offsets} == manifest.offsets
     # As if only the tables had been brought back.
     offsets.rewind(rig.settings, saved.ended)
@@ -124,8 +128,8 @@ def test_large_rows_are_parted(saved: Saved, tmp_path: Path, monkeypatch: pytest
     assert max(each.rows for each in files) < 1_000
     restore(saved.elsewhere("parted"), tmp_path / "saved")
     server = ClickHouse(saved.elsewhere("parted"))
-    assert server.scalar("SELECT count() FROM events") == saved.rig.stored() == 4_000
-    assert saved.rig.server.scalar("SELECT count() FROM events_log") == manifest.rows()["events_log"] > 4_000
+    assert server.scalar("SELECT count() FROM events") == saved.rig.stored() == _ALL
+    assert saved.rig.server.scalar("SELECT count() FROM events_log") == manifest.rows()["events_log"] > _ALL
 
 
 def test_records_that_kafka_has_deleted_are_told_and_left_out_only_if_that_is_accepted(saved: Saved) -> None:
@@ -159,6 +163,6 @@ def test_new_topics_of_the_same_names_are_told_by_all_and_get_the_control_entrie
     assert done.control == 1
     assert isinstance(done.trouble, StateError)
     assert "SLUICE_CLICKHOUSE_DATABASE" in done.trouble.hint
-    assert ClickHouse(settings).scalar("SELECT count() FROM events") > 1_500
+    assert ClickHouse(settings).scalar("SELECT count() FROM events") > _BEFORE / 2
     with pytest.raises(StateError, match="another topic"):
         identify(settings, ClickHouse(settings), [saved.rig.topics.curated])

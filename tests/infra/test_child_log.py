@@ -46,6 +46,8 @@ def test_a_huge_log_and_endless_lines_are_read_in_part(tmp_path: Path) -> None:
          "2026-01-01 ERROR no room (kafka.log)"),
         (['{"level":"error","event":"sink.failed","exception":"Traceback\\nValueError: bad"}', "bye"],
          "sink.failed: ValueError: bad"),
+        ([f'{{"level":"warning","event":"sink.waits","topic":"{"t" * 300}","error":"{"why " * 100}"}}'],
+         f"sink.waits: {'why ' * 72}"),
         (['{"level":"info","event":"errors.counted","error":"0"}'], ""),
         (["all is well"], ""),
         ([], ""),

@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from core import kafka
 from core.errors import SluiceError
 from core.settings import Settings
 from core.topics import Topics
 from infra import topics
-from infra.process import Child, ChildSpec
+from infra.process import Child, ChildSpec, describe_exit
 from schemas.codegen.encoder import compile_encoder
 from schemas.registry import bundled
 from sinks import migrate
@@ -39,7 +41,9 @@ _FLUSH_S = 60.0
 
 @dataclass(slots=True)
 class SinkRig:
-    """`sent` counts what is on the curated topic. Processes belong to the thread that starts them."""
+    """`sent` counts what is on the curated topic, `falls` how sinks ended: what one logged last is told only where it
+    was not killed. Processes belong to the thread that starts them.
+    """
 
     settings: Settings
     front: Front
@@ -82,6 +86,15 @@ class SinkRig:
                 self._producer.poll(0.1)
                 continue
             return
+
+    def allow_any_timestamp(self) -> None:
+        """Kafka refuses records of the future, unless it is told not to."""
+        wide = ConfigEntry(
+            "message.timestamp.after.max.ms", str(2**63 - 1), incremental_operation=AlterConfigOpType.SET
+        )
+        resource = ConfigResource(ConfigResource.Type.TOPIC, self.topics.curated, incremental_configs=[wide])
+        admin = AdminClient(kafka.common(self.settings))
+        admin.incremental_alter_configs([resource])[resource].result(10)
 
     def flush(self) -> None:
         assert self._producer.flush(_FLUSH_S) == 0
@@ -126,8 +139,9 @@ class SinkRig:
     def look(self) -> None:
         """Start again what has ended, as a supervisor does."""
         for child in self.sinks.values():
-            if child.poll() is not None:
-                self.falls[child.reason()] += 1
+            code = child.poll()
+            if code is not None:
+                self.falls[describe_exit(code) if code == -SIGKILL else child.reason()] += 1
                 child.start()
 
     # -- judgement

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
 
 from core.settings import Settings
+from schemas.registry import bundled
 from sinks import migrate, recount
 from sinks.clickhouse import ClickHouse
 from sinks.rebuild import rebuild
+from sinks.retention import plan, tenants
+from sinks.retention.policy import policy
 from tests.sinks.days import DAYS, restate, store, views
 
 NUMBER = 14
+TODAY = date.fromisoformat(DAYS[-1])
 (MIGRATION,) = [each for each in migrate.load() if each.number == NUMBER]
 READ = (
     "SELECT * FROM pages_daily ORDER BY ALL",
@@ -71,6 +77,22 @@ def test_rows_that_come_and_days_that_are_restated_fill_the_new_table(server: Cl
     rebuild(server, [DAYS[0]], run="again", plans=dict)
     assert differences(server) == []
     assert server.scalar(f"SELECT sum(views) FROM pages_daily WHERE day = '{DAYS[0]}'") == 50
+
+
+def test_the_periods_of_tenants_hold_for_the_new_table(server: ClickHouse, database: Settings) -> None:
+    for days in (90, 30):
+        wanted = policy(replace(Settings(), retention_tenants=f"it's={days}, demo=9000"))
+        plan.apply(
+            server, [s for s in plan.plan(server, wanted, bundled(), today=TODAY) if "TTL" in s.statement],
+            progress=lambda *_: None,
+        )  # fmt: skip
+    before = tenants.ttl(server, "pages_daily_log")
+    assert "toIntervalDay(30) WHERE tenant = 'it\\'s'" in before
+    migrate.apply_numbered(database, migrate.load())
+    assert tenants.ttl(server, "pages_daily_log") == "", "killed here"
+    migrate.apply(database)
+    assert tenants.ttl(server, "pages_daily_log") == before
+    assert tenants.restore(server) == []
 
 
 # After the copy was emptied, filled and put in place; before and behind, nothing moves.

@@ -37,8 +37,8 @@ class Ledger:
             self.applied[parameters["number"]] = parameters["checksum"]
         return ""
 
-    def rows(self, _sql: str) -> list[list[Any]]:
-        return [[number, checksum] for number, checksum in self.applied.items()]
+    def rows(self, sql: str, **_bound: str) -> list[list[Any]]:
+        return [[number, checksum] for number, checksum in self.applied.items()] if "FROM migrations" in sql else []
 
 
 @pytest.fixture

@@ -192,3 +192,15 @@ def test_rows_that_are_refused_are_taken_in_halves_until_blocks_go_through_again
         buffer.widen(max_rows=16)
         sizes.append(len(buffer.plan_block(max_rows=16).rows))
     assert sizes == [2, 4, 8, 1]
+
+
+def test_a_block_waits_at_random_up_to_a_bound_that_doubles() -> None:
+    longest = [0.0] * 8
+    for _ in range(300):
+        buffer = PartitionBuffer("t", 0, 0)
+        for number in range(len(longest)):
+            wait_s = buffer.put_off(now=10.0)
+            assert buffer.retry_at == 10.0 + wait_s
+            longest[number] = max(longest[number], wait_s)
+    for bound_s, seen_s in zip((0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0), longest, strict=True):
+        assert 0.9 * bound_s < seen_s <= bound_s

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 
 PASSWORD = "correct horse"
 REPOSITORY = Path(__file__).resolve().parents[3]
+Body = bytes | str | Iterable[bytes]
 _START_SECONDS = 30.0
 # The command line has few options; deadlines of a fraction of a second are for tests only.
 _LAUNCH = """
@@ -123,14 +124,12 @@ class Front:
         return self._ask(method, target, None, headers or {})
 
     def post(
-        self, body: bytes | str = b"", *, query: str = "", headers: dict[str, str] | None = None, **parameters: object
+        self, body: Body = b"", *, query: str = "", headers: dict[str, str] | None = None, **parameters: object
     ) -> Reply:
-        """As `curl` would: the statement in the URL, in the body or in both."""
+        """As `curl` would: the statement in the URL, in the body or in both. Pieces of a body go out one by one."""
         return self._post(body, query, headers or {}, parameters)
 
-    def _post(
-        self, body: bytes | str, query: str, headers: Mapping[str, str], parameters: Mapping[str, object]
-    ) -> Reply:
+    def _post(self, body: Body, query: str, headers: Mapping[str, str], parameters: Mapping[str, object]) -> Reply:
         own = {"X-ClickHouse-User": "default", "X-ClickHouse-Key": PASSWORD, **headers}
         values = {**({"query": query} if query else {}), **parameters}
         data = body.encode() if isinstance(body, str) else body
@@ -148,7 +147,7 @@ class Front:
     def connection(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
 
-    def _ask(self, method: str, target: str, body: bytes | None, headers: dict[str, str]) -> Reply:
+    def _ask(self, method: str, target: str, body: bytes | Iterable[bytes] | None, headers: dict[str, str]) -> Reply:
         client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             client.request(method, target, body, headers)

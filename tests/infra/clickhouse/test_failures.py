@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
-from infra.clickhouse.engine import Failure
+from infra.clickhouse.engine import Failure, Running
 from infra.clickhouse.errors import ClickHouseError
 from infra.clickhouse.failures import Watch
-from tests.infra.clickhouse.front import Front, Reply
+from tests.infra.clickhouse.front import Front, Reply, eventually
 
 NO_SPACE = "min_free_disk_bytes_to_perform_insert = 1000000000000000"
 
@@ -86,22 +87,56 @@ def test_errors_of_a_view_count_also_where_rows_may_be_skipped(front: Front, tab
         front.post(f"DROP TABLE {table}_target")
 
 
+ALONE: dict[str, Any] = {"materialized_views_ignore_errors": 1, "max_bytes_to_read": 1}
+
+
+@pytest.mark.parametrize(("settings", "code"), [({}, 0), ({"max_bytes_to_read": 1_000_000}, 319)])
+def test_limits_that_others_meet_cast_no_doubt_on_an_insert_without_any(
+    front: Front, table: str, settings: dict[str, Any], code: int
+) -> None:
+    """As sinks do that have a block in doubt: they store it without the views, which may not read a byte."""
+    front.post(f"CREATE TABLE {table}_target (id UInt64) ENGINE = MergeTree ORDER BY id")
+    front.post(f"CREATE MATERIALIZED VIEW {table}_view TO {table}_target AS SELECT id FROM {table}")
+    statement = f"INSERT INTO {table} FORMAT TSV"
+
+    def body() -> Iterator[bytes]:
+        yield b"1\tx\n"
+        eventually(lambda: front.value(f"SELECT count() FROM system.processes WHERE query LIKE '%INTO {table}%'") > "1")
+        for number in range(2):
+            assert front.post(b"%d\ty\n" % number, query=statement, **ALONE).status == 200
+        yield b"2\tx\n"
+
+    try:
+        assert front.post(body(), query=statement, **settings).code == code
+        assert front.value(f"SELECT count() FROM {table} WHERE s = 'y'") == "2"
+    finally:
+        front.post(f"DROP VIEW {table}_view")
+        front.post(f"DROP TABLE {table}_target")
+
+
 # -- who an error belongs to
 
 
 class Book:
     """The engine's errors, as they change while an insert runs."""
 
-    def __init__(self, before: Mapping[int, Failure], after: Mapping[int, Failure], *, query_id: str = "ours") -> None:
+    def __init__(
+        self,
+        before: Mapping[int, Failure],
+        after: Mapping[int, Failure],
+        *,
+        query_id: str = "ours",
+        is_limited: bool = False,
+    ) -> None:
         self._looks = [before, after]
-        self._query_id = query_id
+        self._running = Running(query_id, is_limited)
 
     def failures(self) -> Mapping[int, Failure]:
         return self._looks.pop(0)
 
-    def query_id(self, tag: str) -> str:
+    def running(self, tag: str) -> Running:
         assert tag == "tag"
-        return self._query_id
+        return self._running
 
 
 def failure(code: int, count: int, query_id: str) -> dict[int, Failure]:
