@@ -50,7 +50,7 @@ _BETWEEN_LOOKS_S = 0.02
 _LATE_S = 60.0  # that the last events are waited for
 _SEEN = (
     f"SELECT raw_partition, max(raw_offset) FROM events WHERE tenant = '{_TENANT}' "
-    "AND arrival_day >= today() - 1 GROUP BY raw_partition"
+    "AND arrival_day >= today() - {days:UInt8} GROUP BY raw_partition"
 )
 _HISTORIC = f"SELECT count() FROM events WHERE tenant != '{_TENANT}'"
 
@@ -131,7 +131,7 @@ def _measure(settings: Settings, *, rate: int, waiting: int, seconds: float) -> 
     """Until nothing historic waits, or for `seconds`."""
     sent, seen = Sent(), Seen(ClickHouse(settings))
     stop = threading.Event()
-    sender = threading.Thread(target=_send, args=(settings, rate, sent, stop), daemon=True)
+    sender = threading.Thread(target=send, args=(settings, rate, sent, stop), daemon=True)
     sender.start()
     seen.start()
     try:
@@ -154,10 +154,10 @@ def _measure(settings: Settings, *, rate: int, waiting: int, seconds: float) -> 
         _until(lambda: seen.holds(sent), at_most_s=_LATE_S)
     finally:
         seen.stop()
-    return Freshness([*_late(sent, seen, began_s, ended_s)], (stored - before) / (ended_s - began_s))
+    return Freshness([*late(sent, seen, began_s, ended_s)], (stored - before) / (ended_s - began_s))
 
 
-def _late(sent: Sent, seen: Seen, began_s: float, ended_s: float) -> Iterator[float]:
+def late(sent: Sent, seen: Seen, began_s: float, ended_s: float) -> Iterator[float]:
     """Of each event received in between."""
     for partition, offsets in sent.offsets.items():
         tops, at_s = seen.tops[partition], seen.at_s[partition]
@@ -169,7 +169,9 @@ def _late(sent: Sent, seen: Seen, began_s: float, ended_s: float) -> Iterator[fl
 class Seen:
     """Asks in a thread: by raw partition the greatest offset that answers held, and when each answer was there."""
 
-    def __init__(self, server: ClickHouse) -> None:
+    def __init__(self, server: ClickHouse, *, days: int = 1) -> None:
+        """Looks at rows that arrived today and on `days` before."""
+        self._days = days
         self.tops: dict[int, list[int]] = defaultdict(list)
         self.at_s: dict[int, list[float]] = defaultdict(list)
         self._server = server
@@ -188,13 +190,13 @@ class Seen:
 
     def _run(self) -> None:
         while not self._done.wait(_BETWEEN_LOOKS_S):
-            for partition, top in self._server.rows(_SEEN):
+            for partition, top in self._server.rows(_SEEN, days=self._days):
                 if not self.tops[partition] or self.tops[partition][-1] < top:
                     self.at_s[partition].append(time.time())
                     self.tops[partition].append(int(top))
 
 
-def _send(settings: Settings, rate: int, sent: Sent, stop: threading.Event) -> None:
+def send(settings: Settings, rate: int, sent: Sent, stop: threading.Event) -> None:
     """Page views of the tenant `live`, stamped as they are handed over."""
     producer = Producer(kafka.producer(settings) | {"linger.ms": 1})
     raw = Topics.named(settings.topic_prefix).raw

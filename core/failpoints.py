@@ -43,6 +43,7 @@ Failpoint = Literal[
     "generations.before_rollback",
     "generations.after_rollback",
     "generations.after_prune_mark",
+    "replay.after_coverage",
     "replay.before_announce",
     "replay.after_announce",
     "replay.after_range",

@@ -9,6 +9,8 @@
     planning.py    a plan: all of the above, and nothing else changes
     plans.py       plans and runs as they are kept
     running.py     a run: stages the days of a plan, verifies, publishes
+    holding.py     one process at a time works on a plan or a run
+    pruning.py     deletes old plans, and what killed ones left
     suppression.py subjects that stay out
 
 Stands on `sinks.generations`, which makes a day's rows change for all readers at once, and back. What is printed is

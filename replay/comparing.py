@@ -42,7 +42,7 @@ class Comparison:
 
     def run(self, spans: Sequence[Span], suppressed: Suppressed) -> None:
         """Compare the records of `spans`, and settle which of the accepted are first of their id."""
-        suppressed.create(self._server)
+        suppressed.create(self._server, plan=self._scratch.name)
         try:
             for number, first, last in ranges(spans):
                 bound = self._days | {"number": number, "first": first, "last": last}

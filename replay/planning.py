@@ -5,24 +5,30 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from core.errors import InputError
+import msgspec
+
+from core.errors import InputError, SluiceError
+from core.failpoints import hit
+from core.log import get_logger
 from core.settings import Settings
 from replay import coverage, judging
 from replay.ahead import Behind, ahead
 from replay.comparing import Comparison
 from replay.coverage import Coverage, Place, Span
+from replay.holding import holding
 from replay.judging import Verdicts
 from replay.plans import GapFound, Plan, Plans
 from replay.progress import stored_through
+from replay.room import without_room
 from replay.sampling import field_changes
 from replay.scratch import Scratch
 from replay.selection import Selection
-from replay.source import Source
+from replay.source import Source, TruncatedError
 from replay.summary import Summary
 from replay.suppression import Suppressed
 from schemas.contracts import Contracts
@@ -33,9 +39,13 @@ from sinks.generations.handover import SinkPlans
 from streams.batch import RawRecord
 from streams.enrich.chain import Chain
 
+log = get_logger(__name__)
+
 Progress = Callable[[str, int, int], None]  # what is done, records done, records in all
 _NO_BUDGET_US = 10**9
 _COPIED_ROWS_S = 60_000
+_TRIES = 3
+_NO_ROOM = "Nothing was changed. Make room: `sluice replay prune` and `sluice generations prune` delete what is old."
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,63 +87,82 @@ class Planner:
 
         Raises:
             InputError: the window is empty, in the future, or holds nothing that is kept anywhere.
+            DiskFullError: ClickHouse has no room for the working tables.
             UnavailableError, InvariantError: see `Source`.
         """
         options = options or Options()
         started, at_ms = time.monotonic(), self._now_ms()
         selection.check(now_ms=at_ms)
-        through = stored_through(self._settings, self._server, SinkPlans(self._settings))
-        found = self._coverage(selection, through, options.place)
-        if not found.spans and not found.gaps:
-            raise InputError(
-                "no raw record that the pipeline is done with arrived in the window",
-                hint=f"Selected: {selection.describe()}. `sluice replay coverage` says what is kept.",
-            )
         name = f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y%m%d_%H%M%S}_{secrets.token_hex(3)}"
         scratch = Scratch(self._server, name)
-        scratch.create()
-        try:
-            spans = self._narrowed(found.spans, selection)
-            self._read(spans, selection, scratch, options)
-            self._progress("comparing", 0, 1)
-            comparison = Comparison(self._server, scratch, days=self._days(scratch, selection))
-            comparison.run(spans, self._suppressed)
-            self._progress("comparing", 1, 1)
-            summary = Summary(self._server, scratch)
-            by_change, becoming = summary.by("change"), summary.by("becomes")
-            days = summary.days()
-            plan = Plan(
-                id=name,
-                at_ms=at_ms,
-                selection=selection,
-                contracts=judging.digest(self._registry, self._rules),
-                versions={each: self._registry.latest(each).version for each in self._registry.subjects("event")},
-                shadow=options.shadow,
-                through=through,
-                from_kafka=sum(span.records for span in found.spans if span.place == "kafka"),
-                from_archive=sum(span.records for span in found.spans if span.place == "archive"),
-                gaps=[GapFound(gap.number, gap.first, gap.last, gap.reason) for gap in found.gaps],
-                selected=sum(by_change.values()),
-                accepted=by_change.get("accepted", 0),
-                changed=by_change.get("changed", 0),
-                unchanged=by_change.get("unchanged", 0),
-                removed=by_change.get("removed", 0),
-                still=by_change.get("still", 0),
-                suppressed=becoming.get("suppressed", 0),
-                duplicates=becoming.get("duplicate", 0),
-                refusals=summary.refusals(),
-                fields=field_changes(self._server, scratch, self._registry, comparison.compared),
-                days=days,
-                rollups=summary.rollups([each.day for each in days]),
-                seconds=round(time.monotonic() - started, 3),
-                behind=found.behind,
-                estimate_s=round(sum(each.before + each.after for each in days) / _COPIED_ROWS_S + 2 * len(days), 1),
-            )
-            Plans(self._server).keep(plan)
-        except BaseException:
-            scratch.drop()
-            raise
+        with holding(self._server, name, who="sluice replay plan"):
+            try:
+                plan = self._made(selection, options, scratch, at_ms)
+                plan = msgspec.structs.replace(plan, seconds=round(time.monotonic() - started, 3))
+                Plans(self._server).keep(plan)
+            except BaseException as error:
+                with suppress(SluiceError):
+                    scratch.drop()
+                if (full := without_room(error, hint=_NO_ROOM)) is not None:
+                    raise full from error
+                raise
         return plan
+
+    def _made(self, selection: Selection, options: Options, scratch: Scratch, at_ms: int) -> Plan:
+        """What retention deletes from Kafka while it is read is looked for anew: the archive may have it."""
+        for left in reversed(range(_TRIES)):
+            through = stored_through(self._settings, self._server, SinkPlans(self._settings))
+            found = self._coverage(selection, through, options.place)
+            if not found.spans and not found.gaps:
+                raise InputError(
+                    "no raw record that the pipeline is done with arrived in the window",
+                    hint=f"Selected: {selection.describe()}. `sluice replay coverage` says what is kept.",
+                )
+            hit("replay.after_coverage")
+            scratch.create()
+            spans = self._narrowed(found.spans, selection)
+            try:
+                self._read(spans, selection, scratch, options)
+                break
+            except TruncatedError as error:
+                log.warning("replay.truncated", plan=scratch.name, error=error.message)
+                if not left:
+                    raise
+        self._progress("comparing", 0, 1)
+        comparison = Comparison(self._server, scratch, days=self._days(scratch, selection))
+        comparison.run(spans, self._suppressed)
+        self._progress("comparing", 1, 1)
+        summary = Summary(self._server, scratch)
+        by_change, becoming = summary.by("change"), summary.by("becomes")
+        days = summary.days()
+        return Plan(
+            id=scratch.name,
+            at_ms=at_ms,
+            selection=selection,
+            contracts=judging.digest(self._registry, self._rules),
+            versions={each: self._registry.latest(each).version for each in self._registry.subjects("event")},
+            shadow=options.shadow,
+            through=through,
+            from_kafka=sum(span.records for span in found.spans if span.place == "kafka"),
+            from_archive=sum(span.records for span in found.spans if span.place == "archive"),
+            gaps=[GapFound(gap.number, gap.first, gap.last, gap.reason) for gap in found.gaps],
+            selected=sum(by_change.values()),
+            accepted=by_change.get("accepted", 0),
+            changed=by_change.get("changed", 0),
+            unchanged=by_change.get("unchanged", 0),
+            removed=by_change.get("removed", 0),
+            still=by_change.get("still", 0),
+            suppressed=becoming.get("suppressed", 0),
+            duplicates=becoming.get("duplicate", 0),
+            refusals=summary.refusals(),
+            fields=field_changes(self._server, scratch, self._registry, comparison.compared),
+            days=days,
+            rollups=summary.rollups([each.day for each in days]),
+            seconds=0.0,
+            behind=found.behind,
+            emptied=summary.emptied(),
+            estimate_s=round(sum(each.before + each.after for each in days) / _COPIED_ROWS_S + 2 * len(days), 1),
+        )
 
     def _coverage(self, selection: Selection, through: Mapping[int, int], place: Place | None) -> Coverage:
         return coverage.cover(

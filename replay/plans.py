@@ -78,7 +78,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a replay of `selection` by the contracts of `contracts` (a hash) would do.
 
     Counts are of raw records. `through` holds for each raw partition the last offset that was looked at at most;
-    `behind` records of the window are later, and left to the live pipeline.
+    `behind` records of the window are later, and left to the live pipeline. `emptied` are events that have rows in the
+    window and would keep none, because contracts refuse all of them: event → rows.
     """
 
     id: str
@@ -106,6 +107,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     estimate_s: float
     behind: int = 0
+    emptied: dict[str, int] = {}
 
     @property
     def changes_something(self) -> bool:

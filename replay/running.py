@@ -15,15 +15,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from core.errors import ExitCode, InputError, RefusedError, SluiceError
+from core.errors import ExitCode, InputError, RefusedError, SluiceError, UnavailableError
 from core.failpoints import hit
 from core.log import get_logger
+from replay.holding import HeldError, holding
 from replay.plans import DayResult, Plan, Plans, Run, RunReport, RunState
+from replay.room import without_room
 from replay.scratch import Scratch
 from replay.suppression import Suppressed
-from sinks.clickhouse import ClickHouse
+from sinks.clickhouse import ClickHouse, UncertainError
 from sinks.generations.handover import Plans as SinkState
-from sinks.generations.record import Record
+from sinks.generations.record import Claim, Record
 from sinks.generations.restatement import Restatement
 from sinks.generations.staging import Stage
 
@@ -37,6 +39,11 @@ _PUT = ("accepted", "changed")
 # What the engine holds at once: the rows of one insert, and places and ids.
 _ROWS_AT_ONCE = 250_000
 _IDS_AT_ONCE = 1_000_000
+# How often a run goes on by itself after ClickHouse was away, how long it waits for it, and how long between two looks.
+_TRIES = 5
+_AWAY_S = 120.0
+_BETWEEN_LOOKS_S = 0.5
+_GOES_ON = "The same command goes on with it; `sluice replay cancel` gives it up."
 
 
 class CancelledError(SluiceError):
@@ -47,7 +54,9 @@ class CancelledError(SluiceError):
 
 
 class Runner:
-    """Carries out one plan under one name; calling `run` again goes on."""
+    """Carries out one plan under one name; calling `run` again goes on. `rate` is rows a second at most, 0 for as fast
+    as it goes.
+    """
 
     def __init__(
         self,
@@ -71,75 +80,116 @@ class Runner:
         self._handover_s = handover_s
         self._kept = Plans(server)
 
-    def run(self, plan: Plan, *, who: str, why: str) -> Run:
-        """Do what `plan` says, or go on with it.
+    def run(self, plan: Plan, *, who: str, why: str, remove_all: bool = False) -> Run:
+        """Do what `plan` says, or go on with it; `remove_all` where an event of it would have no row any more, too.
 
         Raises:
             InputError: the plan cannot be run: it is a shadow, has gaps, changes nothing or was run already.
             RefusedError: contracts or days are not what they were when it was made.
+            HeldError: another process works on it.
+            DiskFullError: ClickHouse has no room for the hidden generations.
             CancelledError: somebody cancelled it.
             InvariantError: a day did not verify; nothing is visible.
         """
         name = RUN_PREFIX + plan.id
-        known = next((each for each in self._kept.runs() if each.id == name), None)
-        if known is not None and known.state == "published":
-            return known
-        self._check(plan, known)
+        with holding(self._server, name, who=who):
+            known = next((each for each in self._kept.runs() if each.id == name), None)
+            if known is not None and known.state == "published":
+                return known
+            restatement = Restatement(self._server, name, why=why)
+            if not restatement.published():
+                self._check(plan, known, remove_all=remove_all)
+            run = Run(id=name, plan=plan.id, state="running", who=who, why=why, report=RunReport())
+            return self._run(plan, run, restatement)
+
+    def _run(self, plan: Plan, run: Run, restatement: Restatement) -> Run:
         started = time.monotonic()
-        run = Run(id=name, plan=plan.id, state="running", who=who, why=why, report=RunReport())
         self._kept.note(run)
-        restatement = Restatement(self._server, name, why=why)
         try:
-            report = self._work(plan, restatement)
+            report = self._patiently(plan, restatement)
         except CancelledError:
             restatement.drop()
             self._kept.note(_ended(run, "cancelled"))
             raise
         except SluiceError as error:
-            self._kept.note(_ended(run, "failed", error=error.message))
+            full = without_room(error, hint=f"Nothing was published. Make room. {_GOES_ON}")
+            self._note_failure(_ended(run, "failed", error=(full or error).message))
+            if full is not None:
+                raise full from error
+            error.hint = error.hint or _GOES_ON
             raise
-        published = Run(
-            id=name,
-            plan=plan.id,
-            state="published",
-            who=who,
-            why=why,
-            report=_with_seconds(report, time.monotonic() - started),
-        )
+        published = _ended(run, "published", report=_with_seconds(report, time.monotonic() - started))
         self._kept.note(published)
         return published
 
+    def _note_failure(self, run: Run) -> None:
+        try:
+            self._kept.note(run)
+        except SluiceError as error:
+            log.warning("replay.failure_not_noted", run=run.id, error=error.message)
+
+    def _patiently(self, plan: Plan, restatement: Restatement) -> RunReport:
+        """Work; where ClickHouse went away, wait until it is back and go on with what was verified."""
+        for left in reversed(range(_TRIES)):
+            try:
+                return self._work(plan, restatement)
+            except UnavailableError as error:
+                # That sinks are behind is nothing that waiting here would mend.
+                was_away = isinstance(error, UncertainError) or not self._answers()
+                if not left or not was_away or not self._is_back():
+                    raise
+                log.warning("replay.clickhouse_was_away", run=restatement.run, error=error.message)
+        raise AssertionError
+
+    def _is_back(self) -> bool:
+        deadline = time.monotonic() + _AWAY_S
+        while not self._answers():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_BETWEEN_LOOKS_S)
+        return True
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self._server.scalar("SELECT 1"))
+        except SluiceError:
+            return False
+
     def _work(self, plan: Plan, restatement: Restatement) -> RunReport:
         scratch = Scratch(self._server, plan.id)
-        days = [each.day for each in plan.days]
-        hit("replay.before_announce")
-        self._announce(plan, scratch)
-        hit("replay.after_announce")
-        stages = restatement.begin(days, plans=self._sinks, handover_s=self._handover_s)
-        self._suppressed.create(self._server)
-        try:
-            late = self._settle_late(scratch)
-            results: list[DayResult] = []
-            done = 0
-            for stage in stages:
-                results.append(self._day(stage, scratch, plan, done))
-                done += results[-1].after
-                hit("replay.after_day")
-        finally:
-            self._suppressed.drop(self._server)
-        self._stop_if_cancelled(plan)
-        hit("replay.before_publish")
-        restatement.publish()
+        if not restatement.published():
+            self._stage(plan, restatement, scratch)
+            self._stop_if_cancelled(plan)
+            hit("replay.before_publish")
+        claims = restatement.publish()
         hit("replay.after_publish")
+        late = int(self._server.scalar(f"SELECT count() FROM {scratch.late}"))  # noqa: S608 (a name of ours)
         return RunReport(
-            days=results,
+            days=[self._result(scratch, claim) for claim in claims],
             accepted=plan.accepted - late,
             changed=plan.changed,
             removed=plan.removed,
             late_duplicates=late,
         )
 
-    def _check(self, plan: Plan, known: Run | None) -> None:
+    def _stage(self, plan: Plan, restatement: Restatement, scratch: Scratch) -> None:
+        """Fill and verify a generation of each day."""
+        days = [each.day for each in plan.days]
+        hit("replay.before_announce")
+        self._announce(plan, scratch)
+        hit("replay.after_announce")
+        stages = restatement.begin(days, plans=self._sinks, handover_s=self._handover_s)
+        self._suppressed.create(self._server, plan=plan.id)
+        try:
+            self._settle_late(scratch)
+            done = 0
+            for stage in stages:
+                done += self._day(stage, scratch, plan, done)
+                hit("replay.after_day")
+        finally:
+            self._suppressed.drop(self._server)
+
+    def _check(self, plan: Plan, known: Run | None, *, remove_all: bool) -> None:
         if plan.shadow:
             raise InputError(
                 f"the plan {plan.id} is of contracts that are not in force", hint="Release them, plan again."
@@ -151,10 +201,11 @@ class Runner:
             )
         if not plan.changes_something:
             raise InputError(f"the plan {plan.id} changes nothing")
-        if plan.accepted + plan.changed == 0 and plan.refused_share == 1.0:
+        if plan.emptied and not remove_all:
+            what = ", ".join(f"{event} ({rows} rows)" for event, rows in plan.emptied.items())
             raise InputError(
-                f"today's contracts refuse every record of the plan {plan.id}",
-                hint="Nothing was published. Is it the contract that is wrong?",
+                f"today's contracts refuse every record that the plan {plan.id} selects of {what}",
+                hint="Nothing was published. Is it the contract that is wrong? If the rows shall go: --remove-all.",
             )
         if known is not None and known.state == "rolled_back":
             raise InputError(f"the plan {plan.id} was run and rolled back", hint="Plan again.")
@@ -169,7 +220,7 @@ class Runner:
                     f"{each.day} was restated since the plan {plan.id} was made", hint="Plan again: sluice replay plan."
                 )
 
-    def _settle_late(self, scratch: Scratch) -> int:
+    def _settle_late(self, scratch: Scratch) -> None:
         """Note accepted records whose id came live between plan and announcement: they are duplicates now."""
         self._server.execute(f"TRUNCATE TABLE {scratch.late}")
         for part, _ in scratch.parts("accepted", most=_IDS_AT_ONCE):
@@ -179,11 +230,10 @@ class Runner:
                 "AND (tenant, event_id) IN (SELECT tenant, event_id FROM events WHERE (tenant, event_id) IN "
                 f"(SELECT tenant, event_id FROM {scratch.rows} WHERE {accepted}) AND NOT {scratch.that('removed')})"
             )
-        return int(self._server.scalar(f"SELECT count() FROM {scratch.late}"))  # noqa: S608 (a name of ours)
 
-    def _day(self, stage: Stage, scratch: Scratch, plan: Plan, done: int) -> DayResult:
+    def _day(self, stage: Stage, scratch: Scratch, plan: Plan, done: int) -> int:
+        """Fill and verify `stage`, unless that was done; returns the number of its rows. `done` are those so far."""
         total = sum(each.after for each in plan.days)
-        before, hash_before = self._content(scratch, stage.day, stage.replaces)
         if not stage.verified:
             self._server.execute(
                 "INSERT INTO replaced_rows (arrival_day, generation, raw_partition, raw_offset) "  # noqa: S608
@@ -193,15 +243,21 @@ class Runner:
                 generation=stage.generation,
             )
             put = self._put(stage, scratch, plan, lambda rows: self._progress("staging", done + rows, total))
-            carried = stage.carry(
-                f"NOT {self._suppressed.condition()}",
-                progress=lambda rows, _: self._progress("staging", min(done + rows, total), total),
-            )
+
+            def carrying(rows: int, _total: int) -> None:
+                self._stop_if_cancelled(plan)
+                self._progress("staging", min(done + rows, total), total)
+
+            carried = stage.carry(f"NOT {self._suppressed.condition()}", progress=carrying)
             self._outcomes(stage, scratch, plan)
             self._progress("verifying", min(done + put + carried, total), total)
             stage.verify(rows=put + carried)
-        after, hash_after = self._content(scratch, stage.day, [stage.generation])
-        return DayResult(stage.day, stage.generation, before, after, hash_before, hash_after)
+        return next(each.after for each in plan.days if each.day == stage.day)
+
+    def _result(self, scratch: Scratch, claim: Claim) -> DayResult:
+        before, hash_before = self._content(scratch, claim.day, claim.replaces)
+        after, hash_after = self._content(scratch, claim.day, [claim.generation])
+        return DayResult(claim.day, claim.generation, before, after, hash_before, hash_after)
 
     def _content(self, scratch: Scratch, day: str, generations: Sequence[int]) -> tuple[int, str]:
         """Number of rows, and a hash that does not depend on their order: the sum of each row's hash."""
@@ -263,13 +319,21 @@ class Runner:
             raise CancelledError(f"the run of the plan {plan.id} was cancelled", hint="Nothing of it was published.")
 
 
-def cancel(server: ClickHouse, run: Run, *, who: str, why: str) -> None:
-    """Ask whoever works on `run` to give up. One that failed is given up here and now."""
+def cancel(server: ClickHouse, run: Run, *, who: str, why: str) -> bool:
+    """Give `run` up. Whoever works on it is asked to; False if that is still to come.
+
+    Raises:
+        RefusedError: it was published.
+    """
     kept = Plans(server)
-    kept.note(Run(id=run.id, plan=run.plan, state="cancelling", who=who, why=why, report=run.report))
-    if run.state == "failed":
-        Restatement(server, run.id, why=why).drop()
-        kept.note(Run(id=run.id, plan=run.plan, state="cancelled", who=who, why=why, report=run.report))
+    try:
+        with holding(server, run.id, who=who):
+            Restatement(server, run.id, why=why).drop()
+            kept.note(Run(id=run.id, plan=run.plan, state="cancelled", who=who, why=why, report=run.report))
+    except HeldError:
+        kept.note(Run(id=run.id, plan=run.plan, state="cancelling", who=who, why=why, report=run.report))
+        return False
+    return True
 
 
 def rollback(server: ClickHouse, run: Run, *, suppressed: Suppressed, who: str, why: str) -> Run:
@@ -278,11 +342,18 @@ def rollback(server: ClickHouse, run: Run, *, suppressed: Suppressed, who: str, 
     Raises:
         RefusedError: it is not published, a later run built on it, or a suppressed subject would come back.
     """
-    restatement = Restatement(server, run.id, why=why)
-    claims = Record(server).of_run(run.id)
-    suppressed.create(server)
+    with holding(server, run.id, who=who):
+        _refuse_if_suppressed(server, run, suppressed)
+        Restatement(server, run.id, why=why).rollback()
+        done = Run(id=run.id, plan=run.plan, state="rolled_back", who=who, why=why, report=run.report)
+        Plans(server).note(done)
+    return done
+
+
+def _refuse_if_suppressed(server: ClickHouse, run: Run, suppressed: Suppressed) -> None:
+    suppressed.create(server, plan=run.plan)
     try:
-        for claim in claims:
+        for claim in Record(server).of_run(run.id):
             back = server.scalar(
                 "SELECT count() FROM events_log WHERE arrival_day = {day:Date} "  # noqa: S608
                 f"AND generation IN {{replaces:Array(UInt32)}} AND {suppressed.condition()}",
@@ -296,14 +367,10 @@ def rollback(server: ClickHouse, run: Run, *, suppressed: Suppressed, who: str, 
                 )
     finally:
         suppressed.drop(server)
-    restatement.rollback()
-    done = Run(id=run.id, plan=run.plan, state="rolled_back", who=who, why=why, report=run.report)
-    Plans(server).note(done)
-    return done
 
 
-def _ended(run: Run, state: RunState, *, error: str = "") -> Run:
-    return Run(id=run.id, plan=run.plan, state=state, who=run.who, why=run.why, report=RunReport(error=error))
+def _ended(run: Run, state: RunState, *, report: RunReport | None = None, error: str = "") -> Run:
+    return Run(id=run.id, plan=run.plan, state=state, who=run.who, why=run.why, report=report or RunReport(error=error))
 
 
 def _with_seconds(report: RunReport, seconds: float) -> RunReport:

@@ -102,17 +102,19 @@ def _samples(server: ClickHouse, scratch: Scratch, registry: Registry, field: st
     for number, first, last in _parts(server, scratch, column):
         rows = server.rows(
             f"SELECT c.raw_partition, c.raw_offset, c.event, {was}, {becomes} {_pairs(scratch, column)} "
-            f"AND {differ} ORDER BY c.raw_offset LIMIT {_SAMPLES}",
+            f"AND {differ} ORDER BY c.raw_offset LIMIT 1 BY {was}, {becomes} LIMIT {_SAMPLES}",
             number=number,
             first=first,
             last=last,
             key=key,
         )
         if rows:
-            return [
+            samples = [
                 Sample(partition, offset, *(_shown(registry, event, column, key, value) for value in (old, new)))
                 for partition, offset, event, old, new in rows
             ]
+            # Hidden values all look alike.
+            return list({(each.before, each.after): each for each in reversed(samples)}.values())[::-1]
     return []
 
 

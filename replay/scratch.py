@@ -32,6 +32,8 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "
 # Records of raw partition = {number}, offsets {first} to {last}.
 IN_RANGE = "raw_partition = {number:UInt32} AND raw_offset BETWEEN {first:UInt64} AND {last:UInt64}"
 _STEP_OFFSETS = 50_000
+# What a disk must have left, as for the tables that live rows go into: a plan gives way before they have to.
+_ROOM_LEFT_BYTES = 1 << 28
 
 
 class Part(NamedTuple):
@@ -44,19 +46,21 @@ class Part(NamedTuple):
 class Scratch:
     """Tables of the plan `name`, which is made of `a` to `z`, digits and `_`."""
 
+    KINDS = ("replay_rows", "replay_refused", "replay_changes", "replay_late")
+
     def __init__(self, server: ClickHouse, name: str) -> None:
         assert _NAME.fullmatch(name), name  # noqa: S101 (a name of ours, and part of SQL)
         self._server = server
         self._events = Container("event")
-        self.rows = f"replay_rows_{name}"
-        self.refused = f"replay_refused_{name}"
-        self.changes = f"replay_changes_{name}"
-        self.late = f"replay_late_{name}"
+        self.name = name
+        self.tables = tuple(f"{kind}_{name}" for kind in self.KINDS)
+        self.rows, self.refused, self.changes, self.late = self.tables
 
     def create(self) -> None:
         self.drop()
         self._server.execute(
-            f"CREATE TABLE {self.rows} AS events_log ENGINE = MergeTree ORDER BY (raw_partition, raw_offset)"
+            f"CREATE TABLE {self.rows} AS events_log ENGINE = MergeTree ORDER BY (raw_partition, raw_offset) "
+            f"SETTINGS min_free_disk_bytes_to_perform_insert = {_ROOM_LEFT_BYTES}"
         )
         self._server.execute(
             f"CREATE TABLE {self.refused} (raw_partition UInt32, raw_offset UInt64, arrival_at DateTime64(3, 'UTC'), "
@@ -108,7 +112,7 @@ class Scratch:
         return f"(raw_partition, raw_offset) IN (SELECT raw_partition, raw_offset FROM {self.late})"  # noqa: S608
 
     def drop(self) -> None:
-        for table in (self.rows, self.refused, self.changes, self.late):
+        for table in self.tables:
             self._server.execute(f"DROP TABLE IF EXISTS {table} SYNC")
 
     def add_rows(self, rows: Sequence[tuple[int, CuratedRecord]]) -> None:

@@ -21,6 +21,12 @@ _SILENCE_S = 30.0
 _HEAD = struct.Struct("<Qq")
 
 
+class TruncatedError(InvariantError):
+    """Kafka has deleted records that were there when the window was looked up."""
+
+    code = "truncated"
+
+
 class Source:
     """Records of both places. `close` when done."""
 
@@ -34,7 +40,8 @@ class Source:
         """Batches of all records of `span`.
 
         Raises:
-            InvariantError: a record that the plan counted on is not there any more.
+            TruncatedError: Kafka has deleted records since `coverage` looked.
+            InvariantError: the archive lacks a record that it had then.
             UnavailableError: Kafka or ClickHouse does not answer.
         """
         yield from (self._archive(span) if span.place == "archive" else self._kafka(span))
@@ -94,10 +101,10 @@ class Source:
             consumer.unassign()
 
 
-def _truncated(span: Span, due: int) -> InvariantError:
-    return InvariantError(
+def _truncated(span: Span, due: int) -> TruncatedError:
+    return TruncatedError(
         f"the raw records from offset {due} of partition {span.number} are not in Kafka any more",
-        hint="Its retention has deleted them since the plan was made: plan again, the archive may have them.",
+        hint="Its retention deletes them faster than they are read. Plan an earlier window, or with --source archive.",
     )
 
 

@@ -40,6 +40,16 @@ class Summary:
         )
         return [Refusal(*row) for row in rows]
 
+    def emptied(self) -> dict[str, int]:
+        """Events that have rows now and would keep none, because contracts refuse them, with the number of rows."""
+        return dict(
+            self._server.rows(
+                "SELECT event, countIf(change = 'removed') AS rows "  # noqa: S608 (a name of ours)
+                f"FROM {self._scratch.changes} WHERE becomes != 'suppressed' GROUP BY event "
+                "HAVING rows > 0 AND countIf(change IN ('accepted', 'changed', 'unchanged')) = 0 ORDER BY event"
+            )
+        )
+
     def days(self) -> list[DayChange]:
         """Days whose rows would change."""
         rows = self._server.rows(

@@ -16,9 +16,9 @@ from pathlib import Path
 import msgspec
 
 from core.errors import ConfigError
-from core.ids import RandomIds
 from sinks.clickhouse import ClickHouse
 
+TABLE = "replay_suppressed"
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
 
 
@@ -36,15 +36,18 @@ class Subject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Suppressed:
-    """A list of subjects as a condition on rows. `create` before it is used, `drop` afterwards."""
+    """A list of subjects as a condition on rows of the plan `plan`. `create` before it is used, `drop` afterwards."""
 
     def __init__(self, subjects: Iterable[Subject]) -> None:
         self.subjects = list(subjects)
-        self._table = f"replay_suppressed_{RandomIds().uuid4().hex}"
+        self._table = ""
 
-    def create(self, server: ClickHouse) -> None:
+    def create(self, server: ClickHouse, *, plan: str) -> None:
+        """Whoever calls this works on the plan, or on its run, alone (`holding`)."""
+        self._table = f"{TABLE}_{plan}"
         if not self.subjects:
             return
+        self.drop(server)
         server.execute(
             f"CREATE TABLE {self._table} (tenant String, kind LowCardinality(String), subject String) "
             "ENGINE = MergeTree ORDER BY (tenant, kind, subject)"

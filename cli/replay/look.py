@@ -87,14 +87,8 @@ def coverage(*, as_json: bool) -> None:
 @click.command()
 @click.option("--older-than", "days", type=click.IntRange(0), default=7, show_default=True, metavar="DAYS")
 def prune(*, days: int) -> None:
-    """Delete plans older than DAYS with their working tables. What runs restated stays."""
-    from replay.scratch import Scratch
+    """Delete plans older than DAYS with their working tables, and what killed ones left. What runs restated stays."""
+    from replay import pruning
 
     context = Context()
-    before_ms = SystemClock().now_ms() - days * _DAY_MS
-    busy = {run.plan for run in context.plans.runs() if run.state in {"running", "cancelling"}}
-    old = [plan for plan in context.plans.plans() if plan.at_ms < before_ms and plan.id not in busy]
-    for plan in old:
-        Scratch(context.server, plan.id).drop()
-        context.plans.forget(plan.id)
-    click.echo(f"{len(old)} plans deleted")
+    click.echo(words.of_pruning(pruning.prune(context.server, before_ms=SystemClock().now_ms() - days * _DAY_MS)))

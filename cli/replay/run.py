@@ -14,8 +14,9 @@ from core.errors import InputError
 @click.argument("plan")
 @click.option("--why", required=True, help="The reason, kept with the run.")
 @click.option("--rate", type=click.IntRange(min=0), default=0, metavar="N", help="Restate at most N rows a second.")
+@click.option("--remove-all", is_flag=True, help="Also where an event of PLAN would have no row any more.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run as JSON.")
-def run(*, plan: str, why: str, rate: int, as_json: bool) -> None:
+def run(*, plan: str, why: str, rate: int, remove_all: bool, as_json: bool) -> None:
     """Carry out PLAN: each day it touches is written anew beside the old one, verified, and all are shown at once.
 
     Killed or interrupted, nothing of it is visible; the same command goes on with it.
@@ -37,7 +38,7 @@ def run(*, plan: str, why: str, rate: int, as_json: bool) -> None:
             rate=rate,
             progress=progress,
         )
-        done = runner.run(wanted, who=context.who, why=why)
+        done = runner.run(wanted, who=context.who, why=why, remove_all=remove_all)
     tell(context.settings, done)
     click.echo(msgspec.json.encode(done).decode() if as_json else words.of_run(done))
 
@@ -70,5 +71,5 @@ def cancel(*, name: str, why: str) -> None:
         raise InputError(
             f"the run {name} is {found.state}", hint="`sluice replay rollback` takes a published one back."
         )
-    cancel_run(context.server, found, who=context.who, why=why)
-    click.echo(f"{name} will not be published")
+    given_up = cancel_run(context.server, found, who=context.who, why=why)
+    click.echo(f"{name} is given up" if given_up else f"{name} is asked to stop; it gives up before it publishes")

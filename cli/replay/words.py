@@ -8,6 +8,7 @@ from typing import Any
 from cli.tail.safe_text import cut, shown
 from replay.coverage import Archived, Gap, Kept
 from replay.plans import Plan, Run
+from replay.pruning import Pruned
 from replay.sampling import Row
 
 _REASONS = 10
@@ -57,6 +58,8 @@ def of_plan(plan: Plan) -> str:
 def _left_out(plan: Plan) -> list[str]:
     """What was not looked at, and what has no row."""
     lines = []
+    for event, rows in plan.emptied.items():
+        lines.append(f"  CONTRACT  every record of {shown(event)} is refused: its {rows:,} rows would go")
     for gap in plan.gaps:
         first = "the beginning" if gap.first < 0 else f"{gap.first:,}"
         lines.append(f"  GAP  partition {gap.partition}, offsets {first} to {gap.last:,}: {gap.reason}")
@@ -105,6 +108,12 @@ def of_all(plans: Sequence[Plan], runs: Sequence[Run]) -> str:
         )
     lines += [f"{run.plan}  {run.state:<11}  {shown(run.why)}" for run in runs if run.plan not in known]
     return "\n".join(lines) or "no plans yet: sluice replay plan --from 1d"
+
+
+def of_pruning(done: Pruned) -> str:
+    lines = [f"{done.plans} plans deleted, {done.leftovers} tables of killed ones"]
+    lines += [f"kept, for {run} is not done: run it again, or `sluice replay cancel {run}`" for run in done.unfinished]
+    return "\n".join(lines)
 
 
 def of_row(row: Row) -> str:

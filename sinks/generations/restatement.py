@@ -92,6 +92,13 @@ class Restatement:
         log.info("generations.published", run=self.run, days=[each.day for each in mine])
         return done
 
+    def published(self) -> list[Claim]:
+        """The run's claims if it was published, also by one that was killed before it said so; else none."""
+        mine = self._mine()
+        done = bool(mine) and all(each.phase is Phase.PUBLISHED for each in mine)
+        under_way = any(each.phase is Phase.PUBLISHING for each in mine)
+        return mine if done or (under_way and self._is_shown(mine)) else []
+
     def rollback(self) -> list[Claim]:
         """Show again what the run replaced, all days at once. Rows that came live since are in the tails and stay.
 

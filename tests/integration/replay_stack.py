@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import pytest
 
 from cli.ledger import LedgerReader, wait_until_complete
 from cli.stack import RunningStack
+from core.errors import UnavailableError
 from replay.plans import Plan, Run
 from sinks.clickhouse import ClickHouse
 from sinks.recount import differences
@@ -24,9 +26,9 @@ WINDOW = ("--from", DAYS[0], "--to", AFTER)
 _SMALL, _LONG = 6_000, 200_000
 
 
-def told(replays: Replays, request: pytest.FixtureRequest) -> Story:
+def told(replays: Replays, request: pytest.FixtureRequest, *, size: int = 0) -> Story:
     """The events sent, judged by the first contract and stored, and the second contract released."""
-    story = Story(replays.stack.settings, _LONG if request.config.getoption("--long") else _SMALL)
+    story = Story(replays.stack.settings, size or (_LONG if request.config.getoption("--long") else _SMALL))
     story.release(1)
     time.sleep(1)  # the workers take a release between batches
     story.send()
@@ -51,6 +53,25 @@ class Replays:
         if failpoint:
             environment["SLUICE_FAILPOINT"] = failpoint
         return Started([sys.executable, "-m", "cli", group, *arguments], environment)
+
+    def frozen(self, point: str, *arguments: str) -> Started:
+        """A command that stands still at the failpoint `point`; `Started.thaw` lets it go on."""
+        marks = self.stack.settings.state_dir / "failpoints"
+        for mark in marks.glob(f"{point}.*"):
+            mark.unlink()
+        started = self.start(*arguments, failpoint=f"{point}:stop")
+        until(lambda: any(marks.glob(f"{point}.*")) or started.process.poll() is not None)
+        assert started.process.poll() is None, started.result().stderr
+        return started
+
+    def state_of(self, run: str) -> str:
+        done = self.command("show", run, "--json")
+        assert done.returncode == 0, done.stderr
+        return msgspec.json.decode(done.stdout, type=Run).state
+
+    def take_back(self, run: Run) -> None:
+        done = self.command("rollback", run.id, "--why", "the next test")
+        assert done.returncode == 0, done.stderr
 
     def plan(self, *arguments: str) -> Plan:
         done = self.command("plan", *(arguments or WINDOW), "--json")
@@ -120,6 +141,11 @@ class Started:
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
+    def thaw(self) -> subprocess.CompletedProcess[str]:
+        """Let it go on, and wait for its end."""
+        self.process.send_signal(signal.SIGCONT)
+        return self.result()
+
     def result(self) -> subprocess.CompletedProcess[str]:
         out, err = self.process.communicate(timeout=300)
         return subprocess.CompletedProcess(self.process.args, self.process.returncode, out, err)
@@ -128,8 +154,10 @@ class Started:
 class Reader:
     """Asks for the totals all along; whatever it saw must be one of the states that there were."""
 
-    def __init__(self, server: ClickHouse) -> None:
+    def __init__(self, server: ClickHouse, *, patient: bool = False) -> None:
+        """A `patient` one asks again where it gets no answer."""
         self._server = server
+        self._patient = patient
         self.seen: set[tuple[int, int, int]] = set()  # rows, tickets and events by the hour
         self.asked = 0
         self._stop = threading.Event()
@@ -150,15 +178,23 @@ class Reader:
         days = ", ".join(f"'{day}'" for day in DAYS)
         try:
             while not self._stop.is_set():
-                rows, tickets, hourly = self._server.rows(
-                    f"SELECT (SELECT count() FROM events WHERE arrival_day IN ({days})), "
-                    f"(SELECT sum(events) FROM events_daily WHERE event = '{SUBJECT}' AND day IN ({days})), "
-                    f"(SELECT sum(events) FROM events_hourly WHERE toDate(hour) IN ({days}))"
-                )[0]
-                self.seen.add((int(rows), int(tickets), int(hourly)))
-                self.asked += 1
+                try:
+                    self._ask(days)
+                except UnavailableError:
+                    if not self._patient:
+                        raise
+                    time.sleep(0.1)
         except Exception as error:  # noqa: BLE001 (told by the thread that waits for this one)
             self._failure = error
+
+    def _ask(self, days: str) -> None:
+        rows, tickets, hourly = self._server.rows(
+            f"SELECT (SELECT count() FROM events WHERE arrival_day IN ({days})), "
+            f"(SELECT sum(events) FROM events_daily WHERE event = '{SUBJECT}' AND day IN ({days})), "
+            f"(SELECT sum(events) FROM events_hourly WHERE toDate(hour) IN ({days}))"
+        )[0]
+        self.seen.add((int(rows), int(tickets), int(hourly)))
+        self.asked += 1
 
     @staticmethod
     def states(story: Story) -> set[tuple[int, int, int]]:
