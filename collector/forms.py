@@ -29,8 +29,11 @@ _PEEK = msgspec.json.Decoder(_Peek)
 
 
 class Form(NamedTuple):
-    """`single` for a body that is one bare event; `sent_at_ms` is 0 if the batch names none."""
+    """`text` is what the events stand in, in this order and apart; `single` for a body that is one bare event;
+    `sent_at_ms` is 0 if the batch names none.
+    """
 
+    text: bytes
     events: list[msgspec.Raw]
     single: bool = False
     tenant: str | None = None
@@ -70,9 +73,9 @@ def _split(body: bytes) -> Form:
     if first in {b" ", b"\t", b"\r", b"\n"}:
         first = body.lstrip(_WHITESPACE)[:1]
     if first == b"[":
-        return Form(_ARRAY.decode(body))
+        return Form(body, _ARRAY.decode(body))
     if first == b"{":
-        return _batch(body) if _is_batch(body) else Form([msgspec.Raw(body)], single=True)
+        return _batch(body) if _is_batch(body) else Form(body, [msgspec.Raw(body)], single=True)
     if not first:
         raise RequestError("the body is empty", code="invalid_json")
     raise RequestError("the body must be a JSON object or an array of them", code="invalid_json")
@@ -87,6 +90,7 @@ def _batch(body: bytes) -> Form:
     batch = _BATCH.decode(body)
     sent_at_ms = epoch_ms(batch.sent_at) if batch.sent_at else 0
     return Form(
+        body,
         batch.events,
         tenant=batch.tenant,
         tracking_key=batch.tracking_key,

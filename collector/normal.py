@@ -105,52 +105,70 @@ _encode = msgspec.json.Encoder().encode
 
 def normalise(event: Event, *, grant: Grant, arrival: Arrival, random_ids: ids.IdSource) -> Normal:
     """The raw record of a valid, consented event and the id it goes by."""
-    tenant = grant.tenant
+    event_id, visitor_id = event.event_id, event.visitor_id
+    source: IdSource | UnsetType = UNSET
+    if not event_id or not visitor_id:
+        event_id, visitor_id, source = _named(event, grant.tenant, random_ids)
     received_at_ms = arrival.received_at_ms
-    claimed_ms = epoch_ms(event.occurred_at) if event.occurred_at is not None else 0
-    payload = Payload(
-        event.event_id or "",
+    sent_at_ms = epoch_ms(event.sent_at) if event.sent_at is not None else arrival.sent_at_ms
+    clamped: Clamped = ""
+    if event.occurred_at is None:
+        occurred_at_ms = received_at_ms
+    else:
+        occurred_at_ms = epoch_ms(event.occurred_at)
+        if not arrival.historical:
+            occurred_at_ms, clamped = corrected(occurred_at_ms, sent_at_ms=sent_at_ms, received_at_ms=received_at_ms)
+    name = event.name or ""
+    head = (
+        name if event.event_type == "custom_event" else event.event_type,
+        event.version or 0,
+        grant.tenant,
+        grant.key_id,
+        SOURCE,
+        arrival.historical,
+    )
+    payload = _payload(event, event_id, visitor_id, occurred_at_ms, sent_at_ms, clamped)
+    value = envelope.sealed(head, arrival.shared_by(event), _encode(payload))
+    record = Record(f"{grant.tenant}|{visitor_id}".encode(), value, arrival.historical)
+    return record, event_id, source, clamped
+
+
+def _payload(
+    event: Event, event_id: str, visitor_id: str, occurred_at_ms: int, sent_at_ms: int, clamped: Clamped = ""
+) -> Payload:
+    return Payload(
+        event_id,
         event.event_type,
         event.name or "",
         event.session_id or "",
-        event.visitor_id or "",
+        visitor_id,
         event.user_id or "",
         event.url or "",
         event.referrer or "",
         event.properties,
         event.context,
         event.consent_state or "pending",  # not granted: an essential event
-        claimed_ms,
-        0,
+        occurred_at_ms,
+        sent_at_ms,
+        clamped,
     )
-    # Everything derived comes before the server's times go in: a retry brings other ones and must get the same ids.
+
+
+def _named(event: Event, tenant: str, random_ids: ids.IdSource) -> tuple[str, str, IdSource | UnsetType]:
+    """Id and visitor of an event that lacks one of them, and who made the id.
+
+    Derived from what the client sent alone, without the server's times: a retry brings other ones and must get the
+    same ids.
+    """
+    claimed_ms = epoch_ms(event.occurred_at) if event.occurred_at is not None else 0
+    payload = _payload(event, event.event_id or "", event.visitor_id or "", claimed_ms, 0)
     if not payload.visitor_id:
         payload.visitor_id = _visitor(payload, tenant)
-    source: IdSource | UnsetType = UNSET
-    if not payload.event_id:
-        if event.occurred_at is not None:
-            payload.event_id, source = _natural_key(payload, tenant), "natural_key"
-        else:
-            payload.event_id, source = str(random_ids.uuid4()), "assigned"
-    sent_at_ms = epoch_ms(event.sent_at) if event.sent_at is not None else arrival.sent_at_ms
-    payload.sent_at = sent_at_ms
-    if event.occurred_at is None:
-        payload.occurred_at = received_at_ms
-    elif not arrival.historical:
-        payload.occurred_at, payload.time_clamped = corrected(
-            claimed_ms, sent_at_ms=sent_at_ms, received_at_ms=received_at_ms
-        )
-    head = (
-        payload.name if payload.event_type == "custom_event" else payload.event_type,
-        event.version or 0,
-        tenant,
-        grant.key_id,
-        SOURCE,
-        arrival.historical,
-    )
-    value = envelope.sealed(head, arrival.shared_by(event), _encode(payload))
-    record = Record(f"{tenant}|{payload.visitor_id}".encode(), value, arrival.historical)
-    return record, payload.event_id, source, payload.time_clamped
+    if payload.event_id:
+        return payload.event_id, payload.visitor_id, UNSET
+    if event.occurred_at is not None:
+        return _natural_key(payload, tenant), payload.visitor_id, "natural_key"
+    return str(random_ids.uuid4()), payload.visitor_id, "assigned"
 
 
 def _visitor(payload: Payload, tenant: str) -> str:
