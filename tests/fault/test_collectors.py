@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from core.failpoints import Failpoint
+from infra.supervisor import Supervisor
 from tests.oracle.chaos import Chaos
-from tests.oracle.collector_run import Result, doors, run
+from tests.oracle.collector_run import Result, doors, engine, run
 from tests.oracle.workload import Workload
 
 pytestmark = pytest.mark.stack
@@ -19,11 +21,21 @@ _PLANTED = Path(__file__).parents[1] / "oracle" / "planted"
 _FAILPOINTS = [name for name in get_args(Failpoint) if re.match(r"collector\.(?!.*publish)", name)]
 
 
+Kafka = tuple[str, Supervisor]
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    with engine(tmp_path_factory.mktemp("kafka")) as running:
+        yield running
+
+
 def _every_failpoint(times: int) -> str:
     return ",".join(f"{name}:kill@{3 + index}*{times}" for index, name in enumerate(_FAILPOINTS))
 
 
 def _profile(
+    kafka: Kafka,
     folder: Path,
     *,
     seed: int,
@@ -35,7 +47,8 @@ def _profile(
     workers: int,
 ) -> tuple[Result, set[str]]:
     """`faults` of the broker and of the collectors, at the same time; `pause` is the longest one between two."""
-    with doors(folder, failpoint=_every_failpoint(times), collector_workers=workers) as stack:
+    failpoint = _every_failpoint(times)
+    with doors(kafka, folder, prefix=f"seed{seed}", failpoint=failpoint, collector_workers=workers) as stack:
         victims = [status.name for status in stack.flow.status()]
         of_broker = Chaos(
             stack, seed, faults[0], between_s=(0.8, pause), freeze_share=0.6, freeze_s=(1.0, 3.0), victims=["kafka"]
@@ -50,19 +63,19 @@ def _profile(
     assert result.verdict.obligations == events
     assert result.seen["spool.adopted"], "no collector had to take over what another left"
     assert result.verdict.receipts["spool"]
-    assert result.verdict.receipts["sluice.raw"]
+    assert result.verdict.receipts[f"seed{seed}.raw"]
     assert result.faults.total() == sum(faults)
     return result, reached
 
 
-def test_short_profile(tmp_path: Path) -> None:
-    _profile(tmp_path / "s", seed=20_268, events=6_000, rate=1_500, faults=(2, 4), pause=1.5, times=1, workers=1)
+def test_short_profile(kafka: Kafka, tmp_path: Path) -> None:
+    _profile(kafka, tmp_path / "s", seed=20_268, events=6_000, rate=1_500, faults=(2, 4), pause=1.5, times=1, workers=1)
 
 
 @pytest.mark.parametrize("plant", ["promises_unwritten", pytest.param("forgets_unsent", marks=pytest.mark.long)])
-def test_planted_bugs_are_caught(tmp_path: Path, plant: str) -> None:
+def test_planted_bugs_are_caught(kafka: Kafka, tmp_path: Path, plant: str) -> None:
     failpoint = "collector.before_spool_acknowledge:kill@2*2"
-    with doors(tmp_path / "s", plant=str(_PLANTED / plant), failpoint=failpoint) as stack:
+    with doors(kafka, tmp_path / "s", prefix=plant, plant=str(_PLANTED / plant), failpoint=failpoint) as stack:
         of_broker = Chaos(stack, 1, 1, between_s=(0.5, 0.6), freeze_share=1.0, freeze_s=(3.0, 3.0), victims=["kafka"])
         of_collector = Chaos(stack, 2, 2, between_s=(1.2, 1.4), freeze_share=0.0, victims=["collector"])
         # What this bug keeps in memory never comes to rest, so patience is short.
@@ -75,9 +88,17 @@ def test_planted_bugs_are_caught(tmp_path: Path, plant: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(("seed", "workers"), [(1, 1), (2, 2)])
-def test_long_profile(tmp_path: Path, seed: int, workers: int) -> None:
+def test_long_profile(kafka: Kafka, tmp_path: Path, seed: int, workers: int) -> None:
     result, reached = _profile(
-        tmp_path / "s", seed=seed, events=300_000, rate=2_500, faults=(20, 30), pause=10.0, times=3, workers=workers
+        kafka,
+        tmp_path / "s",
+        seed=seed,
+        events=300_000,
+        rate=2_500,
+        faults=(20, 30),
+        pause=10.0,
+        times=3,
+        workers=workers,
     )
     assert reached >= set(_FAILPOINTS)
     Path(f"collectors-report-{seed}.txt").write_text(result.report + "\n", encoding="utf-8")

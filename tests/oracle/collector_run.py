@@ -34,12 +34,27 @@ _TOLD = ("publisher.overdue", "publisher.spooling", "publisher.direct", "spool.a
 
 
 @contextmanager
-def doors(folder: Path, *, plant: str = "", **settings: object) -> Iterator[RunningStack]:
-    """A broker and collectors, with `settings` of theirs. `plant` is a folder with a `sitecustomize.py`."""
+def engine(folder: Path) -> Iterator[tuple[str, Supervisor]]:
+    """A broker and where it is, for the collectors of one test after the other: a start costs more than a fault."""
+    prepared = broker.prepare(Settings(state_dir=folder))
+    with Supervisor([[prepared.spec]]) as engines:
+        yield prepared.bootstrap, engines
+
+
+@contextmanager
+def doors(
+    kafka: tuple[str, Supervisor], folder: Path, *, prefix: str, plant: str = "", **settings: object
+) -> Iterator[RunningStack]:
+    """Collectors, with `settings` of theirs, before a broker with topics of their own. `plant` is a folder with a
+    `sitecustomize.py`.
+    """
+    bootstrap, engines = kafka
     [port] = ports.pick(1)
     wanted = replace(
         Settings(
             state_dir=folder,
+            kafka_bootstrap=bootstrap,
+            topic_prefix=f"{prefix}.",
             collector_port=port,
             bootstrap_key=KEY,
             limit_client_per_minute=0,
@@ -49,16 +64,13 @@ def doors(folder: Path, *, plant: str = "", **settings: object) -> Iterator[Runn
         **settings,  # type: ignore[arg-type] # names are checked by replace
     )
     (folder / "logs").mkdir(parents=True)
-    prepared = broker.prepare(wanted)
-    with Supervisor([[prepared.spec]]) as engines:
-        wanted = replace(wanted, kafka_bootstrap=prepared.bootstrap)
-        topics.apply(wanted)
-        env = {variable: os.environ[variable] for variable in _INHERITED if variable in os.environ}
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, (plant, str(_ROOT))))
-        with Supervisor([collectors.specs(wanted, env=env)]) as flow:
-            url = f"http://{wanted.collector_host}:{port}"
-            endpoints = Endpoints(prepared.bootstrap, "", "", "", url, KEY, wanted.bootstrap_tenant)
-            yield RunningStack(wanted, endpoints, engines, flow)
+    topics.apply(wanted)
+    env = {variable: os.environ[variable] for variable in _INHERITED if variable in os.environ}
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, (plant, str(_ROOT))))
+    with Supervisor([collectors.specs(wanted, env=env)]) as flow:
+        url = f"http://{wanted.collector_host}:{port}"
+        endpoints = Endpoints(bootstrap, "", "", "", url, KEY, wanted.bootstrap_tenant)
+        yield RunningStack(wanted, endpoints, engines, flow)
 
 
 @dataclass(frozen=True, slots=True)
