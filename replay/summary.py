@@ -84,11 +84,14 @@ class Summary:
         """What each rollup takes in of the rows that go, and of those that come, by the rollup's own select."""
         if not days:
             return []
-        bound = list(days)
-        gone = [f"arrival_day IN {{days:Array(Date)}} AND {_SHOWN} AND {each}" for each in self._parts("removed")]
-        come = self._parts("accepted")
+        bound, rollups = list(days), discover(self._server)
+        seen = [name for name in self._scratch.columns() if any(rollup.reads(name) for rollup in rollups)]
+        gone = [
+            f"arrival_day IN {{days:Array(Date)}} AND {_SHOWN} AND {each}" for each in self._parts("removed", seen=seen)
+        ]
+        come = self._parts("accepted", seen=seen)
         out = []
-        for rollup in discover(self._server):
+        for rollup in rollups:
             before = self._server.scalar(
                 f"SELECT sum({rollup.total}) FROM {rollup.target} "  # noqa: S608 (names come from the server)
                 f"WHERE arrival_day IN {{days:Array(Date)}} AND {_SHOWN}",
@@ -103,8 +106,12 @@ class Summary:
     def _total(self, rollup: Rollup, select: str, days: list[str]) -> int:
         return int(self._server.scalar(f"SELECT sum({rollup.total}) FROM ({select})", days=days))  # noqa: S608 (as above)
 
-    def _parts(self, change: str) -> list[str]:
-        """Conditions of the rows that are changed or undergo `change`."""
-        changes = ("changed", change)
-        parts = self._scratch.parts(*changes, most=_ROWS_AT_ONCE)
-        return [f"{part} AND {self._scratch.that(*changes, within=part)}" for part, _ in parts]
+    def _parts(self, change: str, *, seen: Sequence[str]) -> list[str]:
+        """Conditions of the rows that undergo `change`, or are changed in one of the columns `seen`: by other rows no
+        rollup comes to another total.
+        """
+        columns = ", ".join(f"'{name}'" for name in seen)
+        matters = f"(change = '{change}' OR hasAny(fields, [{columns}]::Array(LowCardinality(String))))"
+        parts = self._scratch.parts("changed", change, most=_ROWS_AT_ONCE)
+        those = ((part, self._scratch.that("changed", change, within=f"{part} AND {matters}")) for part, _ in parts)
+        return [f"{part} AND {that}" for part, that in those]

@@ -22,6 +22,10 @@ class Rollup:
     select: str
     total: str
 
+    def reads(self, column: str) -> bool:
+        """Whether the select may depend on `column` of the base. Any mention of the word counts."""
+        return re.search(rf"\b{re.escape(column)}\b", self.select) is not None
+
     def select_from(self, where: str, *, source: str = "{source}") -> str:
         """The view's select over only those rows that match: of the base, or of a table with its columns."""
         rows = f"FROM (SELECT * FROM {source} WHERE {where})"  # noqa: S608 (a condition of ours, values bound)

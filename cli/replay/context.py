@@ -26,6 +26,7 @@ from schemas.repairs import Rule
 from sinks.clickhouse import ClickHouse
 
 Report = Callable[[str, int, int], None]
+_NICE = 10
 
 
 class Context:
@@ -71,6 +72,11 @@ class Context:
     @property
     def who(self) -> str:
         return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def give_way() -> None:
+    """Let live processes of the same machine go first from here on."""
+    os.nice(_NICE)
 
 
 @contextmanager

@@ -59,7 +59,10 @@ def diff(*, plan: str, field: str, limit: int, as_json: bool) -> None:
 
     context = Context()
     found = context.plans.plan(plan)
-    for row in differing_rows(context.server, Scratch(context.server, found.id), field=field, limit=limit):
+    rows = differing_rows(context.server, Scratch(context.server, found.id), field=field, limit=limit)
+    if not rows:
+        click.echo("no row that stands becomes another", err=True)
+    for row in rows:
         click.echo(msgspec.json.encode(row).decode() if as_json else words.of_row(row))
 
 

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from cli.replay import words
-from cli.replay.context import Context, bar
+from cli.replay.context import Context, bar, give_way
 from core.clock import SystemClock
 from core.errors import ExitCode
 
@@ -93,6 +93,7 @@ def plan(  # noqa: PLR0913 (its options)
         event_ids=event_ids,
     )
     context = Context(schemas=schemas)
+    give_way()
     with bar(quiet=as_json) as progress:
         planner = Planner(
             context.settings,

@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from cli.replay import words
-from cli.replay.context import Context, bar
+from cli.replay.context import Context, bar, give_way
 from core.errors import InputError
 
 
@@ -28,6 +28,7 @@ def run(*, plan: str, why: str, rate: int, remove_all: bool, as_json: bool) -> N
     context = Context()
     wanted = context.plans.plan(plan)
     sinks = SinkPlans(context.settings)
+    give_way()
     with bar(quiet=as_json) as progress:
         runner = Runner(
             context.server,
