@@ -348,15 +348,15 @@ class Collect:
         """What became of the records goes into the verdicts."""
         hit("collector.after_publish")
         self._publish_seconds.observe(self._clock.monotonic() - asked.published)
+        said = judged.verdicts
         for index, record, fate in zip(judged.positions, judged.records, fates, strict=True):
-            verdict = judged.verdicts[index]
             if isinstance(fate, str):
-                verdict.receipt = fate
+                said[index].receipt = fate
             elif fate is Failure.TOO_LARGE:
-                judged.verdicts[index] = rejected(index, _TOO_LARGE, event_id=verdict.event_id)
+                said[index] = rejected(index, _TOO_LARGE, event_id=said[index].event_id)
                 judged.drops.append(Dropped(record.key.partition(b"|")[0].decode(), "", _TOO_LARGE.code))
             else:
-                judged.verdicts[index] = Verdict(verdict.event_id, "retry", index=index)
+                said[index] = Verdict(said[index].event_id, "retry", index=index)
 
     def _answered(self, asked: Asked, judged: Judged) -> Reply:
         answer = verdicts.answer(judged.verdicts)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -162,15 +162,6 @@ class KafkaPublisher:
         if left:
             log.warning("publisher.unflushed", records=left)
 
-    def _produce(self, record: Record, report: Callable[..., None]) -> None:
-        try:
-            topic = self._historic if record.historic else self._live
-            self._producer.produce(topic, record.value, record.key, on_delivery=report)
-        except BufferError:
-            report(KafkaError(KafkaError._QUEUE_FULL))
-        except KafkaException as error:
-            report(error.args[0])
-
     def _gather(self, records: Sequence[Record], pending: _Pending, now: float) -> None:
         """Into the next flight. It starts with the next turn of the loop if none is under way."""
         if not self._gathered:
@@ -193,9 +184,17 @@ class KafkaPublisher:
     def _send(self) -> None:
         gathered, self._gathered = self._gathered, []
         self._gathered_records = 0
+        produce, live, historic_ = self._producer.produce, self._live, self._historic
         for records, pending in gathered:
-            for at, record in enumerate(records):
-                self._produce(record, partial(pending.report, at))
+            report = pending.report
+            for at, (key, value, historic) in enumerate(records):
+                told = partial(report, at)
+                try:
+                    produce(historic_ if historic else live, value, key, on_delivery=told)
+                except BufferError:
+                    told(KafkaError(KafkaError._QUEUE_FULL))
+                except KafkaException as error:
+                    told(error.args[0])
         self._end_reported()
 
     def _end_reported(self) -> None:

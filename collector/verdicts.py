@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
 
 import msgspec
@@ -65,9 +66,7 @@ def answer(verdicts: list[Verdict], *, stored: bool = True) -> Answer:
     said = UNSET if stored else False
     if len(verdicts) == 1 and verdicts[0].verdict == "accepted":  # nearly all of them
         return Answer(1, 0, 0, 0, verdicts, said)
-    counts = {"accepted": 0, "rejected": 0, "consent_dropped": 0, "retry": 0}
-    for verdict in verdicts:
-        counts[verdict.verdict] += 1
+    counts = Counter([verdict.verdict for verdict in verdicts])
     return Answer(counts["accepted"], counts["rejected"], counts["consent_dropped"], counts["retry"], verdicts, said)
 
 
