@@ -81,7 +81,7 @@ def main(context: click.Context, *, events: int) -> None:
 @click.pass_obj
 def worker(events: int) -> None:
     """One sink process catching up."""
-    with TemporaryDirectory() as folder, _engine(Path(folder)) as engine:
+    with TemporaryDirectory() as folder, embedded(Path(folder)) as engine:
         settings = replace(engine.settings, state_dir=Path(folder) / "kafka", kafka_heap_mib=1024)
         prepared = broker.prepare(settings)
         with Supervisor([[prepared.spec]]):
@@ -111,7 +111,7 @@ def bodies() -> None:
     """Forms of an insert."""
     rows = _sample_rows(_BLOCK_ROWS)
     made = _making(rows[:10_000])
-    with TemporaryDirectory() as folder, _engine(Path(folder)) as engine:
+    with TemporaryDirectory() as folder, embedded(Path(folder)) as engine:
         source = engine.database("source").server
         source.insert(events().insert, events().body(0, rows, 0), settings=INSERT_SETTINGS)
         columns = ", ".join(events().columns)
@@ -132,7 +132,7 @@ def views() -> None:
     """What each view costs the engine."""
     rows = _sample_rows(_BLOCK_ROWS)
     body = events().body(0, rows, 0)
-    with TemporaryDirectory() as folder, _engine(Path(folder)) as engine:
+    with TemporaryDirectory() as folder, embedded(Path(folder)) as engine:
         names = [name for (name,) in engine.database("names").server.rows(_VIEWS)]
         costs = {
             kept: statistics.median(_with_views(engine, kept, body, f"v{at}_{n}") for n in range(_RUNS))
@@ -224,7 +224,8 @@ def _rows(server: ClickHouse) -> int:
 
 
 @contextmanager
-def _engine(folder: Path) -> Iterator[Engine]:
+def embedded(folder: Path) -> Iterator[Engine]:
+    """An engine in a process of its own, which is what CPU time is asked of."""
     (port,) = ports.pick(1)
     (folder / "password").write_text("bench")
     url = f"http://127.0.0.1:{port}"

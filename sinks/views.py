@@ -1,14 +1,16 @@
 """Typed views of the released events, made from their contracts: brought up to date after the numbered migrations.
 
-What was made is recorded with its checksum. An earlier release of the program, or one that does not know a contract's
-newest version, leaves what a later one made as it is. Killed half-way, nothing is recorded and all of the event's views
-are made again.
+What was made is recorded with its checksum, all at the end. An earlier release of the program, or one that does not
+know a contract's newest version, leaves what a later one made as it is. Killed half-way, nothing is recorded and the
+views are made again.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+
+import msgspec
 
 from core.errors import ConfigError
 from core.log import get_logger
@@ -78,7 +80,15 @@ def apply(server: ClickHouse, registry: Registry, *, cluster: str = "") -> list[
             "SELECT name FROM system.tables WHERE database = currentDatabase() AND name LIKE 'v%'"
         )
     }
-    return [each for each in load(registry) if _apply(server, each, recorded.get(each.subject), present, cluster)]
+    made = [each for each in load(registry) if _apply(server, each, recorded.get(each.subject), present, cluster)]
+    if made:
+        lines = [
+            {"subject": each.subject, "version": each.version, "compiler": COMPILER, "checksum": each.checksum}
+            for each in made
+        ]
+        data = b"\n".join(map(msgspec.json.encode, lines)).decode()
+        server.execute(f"INSERT INTO view_migrations FORMAT JSONEachRow\n{data}")
+    return made
 
 
 def _apply(
@@ -91,13 +101,5 @@ def _apply(
         return False
     for view in event.views:
         server.execute(render(view.statement, cluster))
-    server.execute(
-        "INSERT INTO view_migrations (subject, version, compiler, checksum) "
-        "VALUES ({subject:String}, {version:UInt32}, {compiler:UInt32}, {checksum:String})",
-        subject=event.subject,
-        version=event.version,
-        compiler=COMPILER,
-        checksum=event.checksum,
-    )
     log.info("views.applied", subject=event.subject, version=event.version, views=event.names)
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from core.settings import Settings
@@ -23,10 +24,28 @@ TOTALS = (
     "(SELECT sum(views) FROM page_views_daily), (SELECT sum(views) FROM pages_daily)"
 )
 
+# Views hang on tables.
+_DEFINITIONS = (
+    "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() "
+    "ORDER BY engine LIKE '%View', engine = 'MaterializedView', name"
+)
+_TEMPLATES: set[str] = set()  # URLs of engines that have one
+
 
 def prepare(settings: Settings) -> ClickHouse:
-    migrate.apply(settings)
-    return ClickHouse(settings)
+    """An empty database as migrations make it: the first one by them, every other copied from it, which is cheaper."""
+    template = replace(settings, clickhouse_database="migrated")
+    if template.clickhouse_url not in _TEMPLATES:
+        migrate.apply(template)
+        _TEMPLATES.add(template.clickhouse_url)
+    server, made = ClickHouse(settings), settings.clickhouse_database
+    ClickHouse(settings, database="").execute(f"CREATE DATABASE {made}")
+    for statement in ClickHouse(template).rows(_DEFINITIONS):
+        server.execute(statement[0].replace("migrated.", f"{made}."))
+    for ledger in ("migrations", "view_migrations"):
+        server.execute(f"INSERT INTO {ledger} SELECT * FROM migrated.{ledger}")
+    assert migrate.apply(settings) == []
+    return server
 
 
 def view(offset: int, *, day: int = 0, raw: int | None = None, **changed: Any) -> Row:

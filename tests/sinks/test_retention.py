@@ -26,12 +26,15 @@ EVERYTHING = {f"retention_{layer}_days": 0 for layer in Layer}
 
 
 @pytest.fixture
-def server(database: Settings) -> ClickHouse:
-    """Ten days of events, the last one today."""
-    found = prepare(database)
-    for day in range(10):
-        store(found, views(day * 100, 5, day=day))
-    return found
+def empty(database: Settings) -> ClickHouse:
+    return prepare(database)
+
+
+@pytest.fixture
+def server(empty: ClickHouse) -> ClickHouse:
+    """Ten days of events, the last one today; one insert, which is cheaper."""
+    store(empty, [row for day in range(10) for row in views(day * 100, 5, day=day)])
+    return empty
 
 
 def apply(server: ClickHouse, **changed: Any) -> list[plan.Step]:
@@ -82,7 +85,8 @@ def test_rollups_may_go_first(server: ClickHouse) -> None:
     assert differences(server) == []
 
 
-def test_a_tenants_own_period_is_a_ttl_of_each_table(server: ClickHouse) -> None:
+def test_a_tenants_own_period_is_a_ttl_of_each_table(empty: ClickHouse) -> None:
+    server = empty
     old = (date.today() - timedelta(days=40)).isoformat()  # noqa: DTZ011 (the engine's clock deletes)
     offset = int((date.fromisoformat(old) - date.fromisoformat(DAYS[0])).days)
     for number, tenant in enumerate(("shop", "it's")):
@@ -161,8 +165,10 @@ def test_tenants_are_read(tenants: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize("table", ["events_log", "pages_daily_log"])
-def test_a_full_disk_refuses_rows_and_loses_none(server: ClickHouse, table: str) -> None:
+def test_a_full_disk_refuses_rows_and_loses_none(empty: ClickHouse, table: str) -> None:
     """In the base nothing is stored. In a rollup the base has the block already, and the repeat completes it."""
+    server = empty
+    store(server, views(0, 5, day=0))
     setting = "min_free_disk_bytes_to_perform_insert"
     server.execute(f"ALTER TABLE {table} MODIFY SETTING {setting} = 1000000000000000")
     rows = views(5_000, 5, day=0)
@@ -172,5 +178,5 @@ def test_a_full_disk_refuses_rows_and_loses_none(server: ClickHouse, table: str)
     assert caught.value.__cause__.number == 243
     server.execute(f"ALTER TABLE {table} MODIFY SETTING {setting} = 0")
     store(server, rows)
-    assert totals(server) == (55, 55, 55, 55)
+    assert totals(server) == (10, 10, 10, 10)
     assert differences(server) == []
