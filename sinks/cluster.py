@@ -19,7 +19,7 @@ from core.errors import InvariantError
 _TOKENS_KEPT_S = 30 * 24 * 3_600
 _NAMED = re.compile(
     r"(?P<what>CREATE (?:OR REPLACE )?(?:MATERIALIZED )?(?:TABLE|VIEW)(?: IF NOT EXISTS)?|ALTER TABLE"
-    r"|DROP TABLE(?: IF EXISTS)?|TRUNCATE TABLE|EXCHANGE TABLES \w+ AND|CREATE DATABASE IF NOT EXISTS)"
+    r"|DROP (?:TABLE|VIEW)(?: IF EXISTS)?|TRUNCATE TABLE|EXCHANGE TABLES \w+ AND|CREATE DATABASE IF NOT EXISTS)"
     r" (?P<name>`[^`]+`|\w+)"
 )
 # Rows reach the other replicas by themselves.

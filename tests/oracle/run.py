@@ -26,9 +26,13 @@ def run(
     batch: int = 100,
     timeout_s: float = 300.0,
     patience_s: float = 90.0,
+    ready_s: float = 60.0,
     meanwhile: Callable[[], None] | None = None,
 ) -> tuple[Verdict, str]:
-    """Returns the verdict and the report. Never raises for a broken promise: that is the verdict's to say."""
+    """Returns the verdict and the report. Never raises for a broken promise: that is the verdict's to say.
+
+    `ready_s` is how long every process may take to be up again; `patience_s`, what was sent to arrive.
+    """
     began = time.monotonic()
     url, key = stack.endpoints.collector_url, stack.endpoints.bootstrap_key
     sender = Sender(workload, url=url, key=key, lanes=lanes, batch=batch, rate=rate)
@@ -40,7 +44,7 @@ def run(
     sender.join(timeout_s=timeout_s)
     if chaos is not None:
         chaos.join(timeout_s=timeout_s)
-    wait_until_ready(stack, timeout_s=60.0)
+    wait_until_ready(stack, timeout_s=ready_s)
     verdict = Judge(stack.settings, workload, sender.obligations).judge(url=url, key=key, patience_s=patience_s)
     report = render(
         verdict,

@@ -1,14 +1,14 @@
-"""Plants: the collector answers before Kafka acknowledged."""
+"""Plants: the collector answers before Kafka acknowledged, and hears nothing of what Kafka says afterwards."""
 
 import sys
 
 if sys.orig_argv[-1:] == ["collector"]:
     from collector.kafka import KafkaPublisher
 
-    async def publish(self, records):
-        for record in records:
-            self._produce(record, lambda *_: None)
-        self._wake()
-        return ["early"] * len(records)
+    submit = KafkaPublisher.submit
 
-    KafkaPublisher.publish = publish
+    def submit_and_answer(self, records, done):
+        submit(self, records, lambda _fates: None)
+        done(["early"] * len(records))
+
+    KafkaPublisher.submit = submit_and_answer

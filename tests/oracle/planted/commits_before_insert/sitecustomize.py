@@ -7,7 +7,7 @@ if sys.orig_argv[-1:] == ["sink"]:
 
     from sinks.worker import SinkWorker
 
-    def try_commit_plan(self, partition, plan):
-        return self._commit(TopicPartition(self._topic, partition, plan.last + 1))
+    def try_commit_plan(self, topic, partition, plan):
+        return self._commit(TopicPartition(topic, partition, plan.last + 1))
 
     SinkWorker._try_commit_plan = try_commit_plan
