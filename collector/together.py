@@ -26,6 +26,8 @@ def read(raws: Sequence[msgspec.Raw], max_event_bytes: int) -> list[Event] | Non
         events = _EVENTS.decode(joined)
     except JSON_ERRORS:
         return None
+    if len(events) != len(raws):
+        return None
     inside: list[msgspec.Raw] = []
     for event in events:
         if event.event_type == "custom_event" and not event.name:
@@ -50,4 +52,4 @@ def _are_objects(raws: Sequence[msgspec.Raw]) -> bool:
         objects = _OBJECTS.decode(b"[%b]" % b",".join(raws))
     except JSON_ERRORS:
         return False
-    return not objects or max(map(len, objects)) <= MAX_PROPERTIES
+    return len(objects) == len(raws) and max(map(len, objects), default=0) <= MAX_PROPERTIES
