@@ -133,9 +133,19 @@ class ClickHouse:
     """A connection pool to one server, with `database` as the current database."""
 
     def __init__(
-        self, settings: Settings, *, database: str | None = None, read_timeout_s: float = _READ_TIMEOUT_S
+        self,
+        settings: Settings,
+        *,
+        database: str | None = None,
+        read_timeout_s: float = _READ_TIMEOUT_S,
+        query_settings: Mapping[str, str] | None = None,
     ) -> None:
-        """Raises ConfigError if no usable URL is configured."""
+        """`query_settings` go with every request.
+
+        Raises:
+            ConfigError: no usable URL is configured.
+        """
+        self._query_settings = dict(query_settings or {})
         url = urlsplit(settings.clickhouse_url)
         if url.scheme not in {"http", "https"} or not url.hostname:
             raise ConfigError(
@@ -181,7 +191,7 @@ class ClickHouse:
         self._send(body, settings | {"query": statement})
 
     def _send(self, body: bytes, fields: dict[str, str]) -> bytes:
-        query = {"database": self.database} | fields if self.database else fields
+        query = self._query_settings | ({"database": self.database} if self.database else {}) | fields
         try:
             answer = self._pool.request("POST", f"{self._url}?{urlencode(query)}", body=body, headers=self._headers)
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:

@@ -42,7 +42,12 @@ class Context:
 
     @cached_property
     def server(self) -> ClickHouse:
-        return ClickHouse(self.settings)
+        """Works for a query of ours with half of its threads: live rows need the others."""
+        found = ClickHouse(self.settings)
+        threads = found.scalar(
+            "SELECT toUInt32OrZero(extract(value, '\\\\d+')) FROM system.settings WHERE name = 'max_threads'"
+        )
+        return ClickHouse(self.settings, query_settings={"max_threads": str(max(1, threads // 2))})
 
     @cached_property
     def plans(self) -> Plans:
