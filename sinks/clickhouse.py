@@ -1,8 +1,8 @@
 """ClickHouse over HTTP: one request at a time, and what its failure proves.
 
-A client library that retries by itself would hide whether an insert was sent twice; here every request is sent once
-and an error says whether the server refused it (`RefusedError`: nothing was stored) or might have done it
-(`UncertainError`).
+A client library that retries by itself would hide whether an insert was sent twice; here every insert and statement is
+sent once and an error says whether the server refused it (`RefusedError`: nothing was stored) or might have done it
+(`UncertainError`). A query whose connection breaks is asked once more: a kept connection may end as it is used again.
 """
 
 from __future__ import annotations
@@ -105,6 +105,10 @@ class UncertainError(UnavailableError):
     code = "uncertain"
 
 
+class BrokenOffError(UncertainError):
+    """The connection ended before the answer did."""
+
+
 class ServerError(RefusedError):
     """ClickHouse answered with an error. `number` is its code, `about` what it blames."""
 
@@ -173,8 +177,8 @@ class ClickHouse:
 
     def rows(self, sql: str, **parameters: Parameter) -> list[list[Any]]:
         """Rows of a query, each a list of JSON values; 64-bit integers stay integers."""
-        text = self._send(
-            f"{sql}\nFORMAT JSONCompactEachRow".encode(),
+        text = self._ask(
+            f"{sql}\nFORMAT JSONCompactEachRow",
             _bound(parameters) | {"output_format_json_quote_64bit_integers": "0"},
         )
         return [msgspec.json.decode(line) for line in text.splitlines()]
@@ -184,11 +188,18 @@ class ClickHouse:
 
     def fetch(self, sql: str, *, form: str, **parameters: Parameter) -> bytes:
         """The answer's bytes in a ClickHouse output format."""
-        return self._send(sql.encode(), _bound(parameters) | {"default_format": form})
+        return self._ask(sql, _bound(parameters) | {"default_format": form})
 
     def insert(self, statement: str, body: bytes, *, settings: dict[str, str]) -> None:
         """Send `INSERT … FORMAT …` with its data, once."""
         self._send(body, settings | {"query": statement})
+
+    def _ask(self, sql: str, fields: dict[str, str]) -> bytes:
+        """A statement that only reads."""
+        try:
+            return self._send(sql.encode(), fields)
+        except BrokenOffError:
+            return self._send(sql.encode(), fields)
 
     def _send(self, body: bytes, fields: dict[str, str]) -> bytes:
         query = self._query_settings | ({"database": self.database} if self.database else {}) | fields
@@ -196,6 +207,8 @@ class ClickHouse:
             answer = self._pool.request("POST", f"{self._url}?{urlencode(query)}", body=body, headers=self._headers)
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
             raise UnavailableError(f"ClickHouse does not answer at {self._url}") from error
+        except urllib3.exceptions.ProtocolError as error:
+            raise BrokenOffError(f"ClickHouse broke off: {error}") from error
         except urllib3.exceptions.HTTPError as error:
             raise UncertainError(f"ClickHouse broke off: {error}") from error
         data: bytes = answer.data

@@ -57,7 +57,7 @@ def test_frozen_until_another_sink_has_stored_its_block(rig: SinkRig, place: str
     """It wakes with an insert in hand that is old, and sends it."""
     rig.send(600)
     frozen = rig.start("a", failpoint=f"{place}:stop@2", sink_batch_rows=50)
-    rig.until(lambda: markers(rig), timeout_s=30, what="the stop")
+    rig.until(lambda: markers(rig), timeout_s=120, what="the stop")
     rig.start("b", sink_batch_rows=50)
     rig.send(200)
     rig.settle()  # by the other one, after the session's end
@@ -73,14 +73,14 @@ def test_two_sinks_send_the_same_block_at_once(rig: SinkRig) -> None:
     """A twin of the same name takes over while the first is on its way between plan and insert."""
     rig.send(400)
     first = rig.start("0", failpoint="sink.after_plan:stop@2")
-    rig.until(lambda: markers(rig), timeout_s=30, what="the stop")
+    rig.until(lambda: markers(rig), timeout_s=120, what="the stop")
     del rig.sinks["0"]
     rig.start("0")
     rig.settle()
     first.send(SIGCONT)
     rig.send(400)
     rig.settle()
-    rig.until(lambda: first.poll() is not None, timeout_s=30, what="the end of the one that was replaced")
+    rig.until(lambda: first.poll() is not None, timeout_s=120, what="the end of the one that was replaced")
     first.stop()
     assert rig.problems() == []
 
@@ -90,7 +90,7 @@ def test_it_waits_for_an_engine_that_is_away_when_it_starts(rig: SinkRig) -> Non
     rig.send(40)
     rig.start()
     try:
-        rig.until(lambda: "sink.waits_for_servers" in rig.log(), timeout_s=30, what="that it waits")
+        rig.until(lambda: "sink.waits_for_servers" in rig.log(), timeout_s=120, what="that it waits")
     finally:
         rig.front.start()
     rig.settle()
@@ -180,10 +180,10 @@ def test_both_lanes_land_with_their_dead_letters_and_completeness_counts_them(ri
         ("historic", 2, 2),
     ]
     letters = "SELECT raw_partition, raw_offset FROM dead_letters ORDER BY raw_partition"
-    rig.until(lambda: rig.server.rows(letters) == [[n, 1] for n in lanes.both(1)], timeout_s=30, what="dead letters")
+    rig.until(lambda: rig.server.rows(letters) == [[n, 1] for n in lanes.both(1)], timeout_s=120, what="dead letters")
     archived = "SELECT lane, raw_partition, count() FROM raw_archive GROUP BY ALL ORDER BY lane"
     rig.until(
-        lambda: rig.server.rows(archived) == [["historic", 1, 3], ["live", 1, 3]], timeout_s=30, what="raw records"
+        lambda: rig.server.rows(archived) == [["historic", 1, 3], ["live", 1, 3]], timeout_s=120, what="raw records"
     )
 
 
@@ -212,7 +212,7 @@ def test_a_kill_between_record_and_rename_loses_and_doubles_nothing(held: tuple[
     rig.settle()
     kill_in_rename(rig, tool, table)
     rig.settle()
-    rig.until(lambda: not rig.problems(), timeout_s=30, what="the rollups")
+    rig.until(lambda: not rig.problems(), timeout_s=120, what="the rollups")
     assert ("sink.rows_missing" in rig.log()) == (table == "events_log"), "its token was dead, so it was found out"
     rig.send(40, partitions=1)
     rig.settle()

@@ -60,6 +60,7 @@ def _words(line: str) -> str:
     line = re.sub(r"slc_live_\S+", "KEY", line)
     line = re.sub(r"\b[0-9a-f]{8}-[0-9a-f-]{27}\b", "ID", line)
     line = re.sub(r"\d[\d,.:@T-]*Z?", "0", line)
+    line = re.sub(r"\b0 (?:ms|s|min|h)\b", "0 TIME", line)
     return re.sub(r"\s+", " ", line).strip()
 
 

@@ -161,6 +161,25 @@ def test_an_answer_that_breaks_off_proves_nothing(server: Server, client: ClickH
     assert len(server.requests) == 1, "sent once: a second time is the caller's decision"
 
 
+@pytest.mark.parametrize("break_off", [cut_off, cut_chunks, hang_up])
+def test_a_query_is_asked_once_more_where_its_connection_broke(
+    server: Server, client: ClickHouse, break_off: Answer
+) -> None:
+    answers = iter([break_off, answered(200, b"[1]\n"), break_off, break_off])
+    server.answer = lambda handler: next(answers)(handler)
+    assert client.scalar("SELECT 1") == 1
+    with pytest.raises(UncertainError):
+        client.scalar("SELECT 1")
+    assert len(server.requests) == 4
+
+
+def test_a_statement_is_not(server: Server, client: ClickHouse) -> None:
+    server.answer = hang_up
+    with pytest.raises(UncertainError):
+        client.execute("ALTER TABLE t DELETE WHERE 1")
+    assert len(server.requests) == 1
+
+
 def test_a_server_that_does_not_answer_in_time_proves_nothing(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
     monkeypatch.setattr(clickhouse, "_READ_TIMEOUT_S", 0.1)
     server.answer = be_silent

@@ -60,11 +60,12 @@ def shown(*words: str) -> str:
 
 
 def in_kafka(bootstrap: str, topic: str, count: int) -> list[bytes]:
+    """Values in the order of their partitions, repeats with them, once `count` different ones are found."""
     consumer: Any = Consumer({"bootstrap.servers": bootstrap, "group.id": "test", "log_level": 0})
     consumer.assign([TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)])
     found: list[bytes] = []
     deadline = time.monotonic() + 20
-    while len(found) < count and time.monotonic() < deadline:
+    while len(set(found)) < count and time.monotonic() < deadline:
         found += [message.value() for message in consumer.consume(10_000, timeout=0.5)]
     consumer.close()
     return found
