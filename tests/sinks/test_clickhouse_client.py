@@ -166,7 +166,11 @@ def test_a_query_is_asked_once_more_where_its_connection_broke(
     server: Server, client: ClickHouse, break_off: Answer
 ) -> None:
     answers = iter([break_off, answered(200, b"[1]\n"), break_off, break_off])
-    server.answer = lambda handler: next(answers)(handler)
+
+    def one_after_the_other(handler: BaseHTTPRequestHandler) -> None:
+        next(answers)(handler)
+
+    server.answer = one_after_the_other
     assert client.scalar("SELECT 1") == 1
     with pytest.raises(UncertainError):
         client.scalar("SELECT 1")
