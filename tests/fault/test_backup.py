@@ -63,7 +63,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saved]:
             """Rows and a generation that come while rows are saved are not among those that were noted."""
             if step.startswith("events_log/") and not Record(rig.server).of_run("meanwhile"):
                 rig.send(_ALL - _BEFORE)
-                rig.until(lambda: rig.stored() > _BEFORE, timeout_s=60, what="rows while others are saved")
+                rig.until(lambda: rig.stored() > _BEFORE, timeout_s=120, what="rows while others are saved")
                 rebuild(rig.server, days[0], run="meanwhile", plans=plans)
 
         backup(rig.settings, folder / "saved", on_step=on_step)

@@ -62,7 +62,7 @@ def test_frozen_until_another_sink_has_stored_its_block(rig: SinkRig, place: str
     rig.send(200)
     rig.settle()  # by the other one, after the session's end
     frozen.send(SIGCONT)
-    rig.until(lambda: "sink.partition_assigned" in rig.log("a").partition("ready")[2], timeout_s=60, what="its return")
+    rig.until(lambda: "sink.partition_assigned" in rig.log("a").partition("ready")[2], timeout_s=120, what="its return")
     rig.send(200)
     rig.settle()
     assert rig.problems() == []
@@ -145,7 +145,7 @@ def test_records_of_no_day_become_dead_letters_and_the_rest_lands(rig: SinkRig) 
     rig.start()
     rig.settle()
     letters = "SELECT count() FROM dead_letters WHERE toDate(arrival_at) >= today() - 1"
-    rig.until(lambda: rig.server.scalar(letters) == 2 * len(times), timeout_s=60, what="letters")
+    rig.until(lambda: rig.server.scalar(letters) == 2 * len(times), timeout_s=120, what="letters")
     assert rig.server.rows("SELECT DISTINCT code, event != '', raw_offset >= 9000 FROM dead_letters") == [
         ["refused", 1, 1]
     ]
@@ -174,7 +174,7 @@ def test_both_lanes_land_with_their_dead_letters_and_completeness_counts_them(ri
 
     assert [each.behind for each in found().partitions if each.number in lanes.both(1)] == [3, 3]
     rig.start()
-    rig.until(lambda: found().complete, timeout_s=60, what="completeness")
+    rig.until(lambda: found().complete, timeout_s=120, what="completeness")
     assert [(each.lane, each.judged_to, each.stored_to) for each in found().partitions if each.end] == [
         ("live", 2, 2),
         ("historic", 2, 2),
@@ -212,7 +212,7 @@ def test_a_kill_between_record_and_rename_loses_and_doubles_nothing(held: tuple[
     rig.settle()
     kill_in_rename(rig, tool, table)
     rig.settle()
-    rig.until(lambda: not rig.problems(), timeout_s=120, what="the rollups")
+    rig.until(lambda: not rig.problems(), timeout_s=180, what="the rollups")
     assert ("sink.rows_missing" in rig.log()) == (table == "events_log"), "its token was dead, so it was found out"
     rig.send(40, partitions=1)
     rig.settle()
