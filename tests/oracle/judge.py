@@ -157,7 +157,7 @@ class Judge:
         self._match(verdict, rows, letters)
         self._order(verdict, rows)
         self._rollups(verdict)
-        self._fresh(verdict, url, key)
+        self._fresh(verdict, url, key, timeout_s=min(_FRESH_TIMEOUT_S, patience_s))
         return verdict
 
     def _account(self, verdict: Verdict, patience_s: float) -> None:
@@ -245,10 +245,10 @@ class Judge:
                 different = [(h, w) for h, w in zip(have, want, strict=False) if h != w][:3]
                 verdict.rollups.append(f"{name}: {len(have)} rows against {len(want)}; first differences {different}")
 
-    def _fresh(self, verdict: Verdict, url: str, key: str) -> None:
+    def _fresh(self, verdict: Verdict, url: str, key: str, *, timeout_s: float) -> None:
         event_id = str(uuid.uuid4())
         body = {"event_id": event_id, "event_type": "page_view", "visitor_id": "fresh", "consent_state": "granted"}
-        deadline = time.monotonic() + _FRESH_TIMEOUT_S
+        deadline = time.monotonic() + timeout_s
         status = 0
         while time.monotonic() < deadline:
             if status != 200:
@@ -256,7 +256,7 @@ class Judge:
             if self._server.scalar("SELECT count() FROM events WHERE event_id = {id:String}", id=event_id):
                 return
             time.sleep(0.1)
-        verdict.stale.append(f"a fresh event (HTTP {status}) is no row after {_FRESH_TIMEOUT_S:g} s")
+        verdict.stale.append(f"a fresh event (HTTP {status}) is no row after {timeout_s:g} s")
 
     def _read(self, topic: str) -> list[bytes]:
         reader = Consumer(kafka.reader(self._settings, name="judge"))
