@@ -106,7 +106,10 @@ def test_what_killed_plans_left_is_deleted_and_what_is_worked_on_stays(server: C
 
 def _owners(server: ClickHouse) -> set[str]:
     """Plans that have a working table."""
-    tables = server.rows("SELECT name FROM system.tables WHERE name LIKE 'replay_%' AND engine = 'MergeTree'")
+    tables = server.rows(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND "
+        "name LIKE 'replay_%' AND engine = 'MergeTree'"
+    )
     kinds = ("replay_rows_", "replay_refused_", "replay_changes_", "replay_late_", "replay_suppressed_")
     return {name.removeprefix(kind) for (name,) in tables for kind in kinds if name.startswith(kind)}
 

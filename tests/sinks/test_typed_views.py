@@ -155,7 +155,8 @@ def shared(engine_settings: Settings) -> Warehouse:
 def warehouse(shared: Warehouse) -> Iterator[Warehouse]:
     shared.server.execute("TRUNCATE TABLE events_log")
     yield shared
-    for (name,) in shared.server.rows("SELECT name FROM system.tables WHERE name LIKE 'v\\_order%'"):
+    made = "SELECT name FROM system.tables WHERE database = currentDatabase() AND name LIKE 'v\\_order%'"
+    for (name,) in shared.server.rows(made):
         shared.server.execute(f"DROP VIEW {name}")
 
 
