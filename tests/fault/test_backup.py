@@ -72,6 +72,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saved]:
         yield Saved(rig, folder / "saved", offsets.committed(rig.settings))
 
 
+@pytest.mark.long
 def test_it_goes_on_where_it_ends_and_older_tables_are_told(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
     rig, manifest = replace(saved.rig), read(saved.folder)
     rig.settings = saved.elsewhere("restored")

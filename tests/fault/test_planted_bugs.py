@@ -70,6 +70,7 @@ def test_dedupe_ids_of_an_aborted_transaction_are_caught(tmp_path: Path, monkeyp
     assert not verdict.doubled
 
 
+@pytest.mark.long
 def test_aborted_transactions_alone_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fault that the last bug needs to show is survived without the bug."""
     _plant(monkeypatch, "aborts_now_and_then")

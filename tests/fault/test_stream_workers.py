@@ -98,7 +98,11 @@ def test_fausts_own_command_runs_a_worker(kafka: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plant", "caught"), [("drops_last_records", {"lost", "unaccounted"}), ("forgets_window", {"doubled", "misjudged"})]
+    ("plant", "caught"),
+    [
+        ("drops_last_records", {"lost", "unaccounted"}),
+        pytest.param("forgets_window", {"doubled", "misjudged"}, marks=pytest.mark.long),
+    ],
 )
 def test_planted_bugs_are_caught(kafka: Settings, plant: str, caught: set[str]) -> None:
     with Fleet(prefixed(kafka, plant), plant=str(_PLANTED / plant)) as fleet:

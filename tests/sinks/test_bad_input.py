@@ -90,7 +90,9 @@ def test_clocks_that_jump(server: ClickHouse) -> None:
     assert [*differences(server, DAYS[0], 0), *differences(server, DAYS[1], 0)] == []
 
 
-@pytest.mark.parametrize("column", ["user_id", "kafka_offset", "geo_country"])
+@pytest.mark.parametrize(
+    "column", ["user_id", *(pytest.param(name, marks=pytest.mark.long) for name in ("kafka_offset", "geo_country"))]
+)
 def test_a_column_that_somebody_dropped_stops_the_sink_and_costs_no_row(database: Settings, column: str) -> None:
     server = prepare(database)
     store(server, views(0, 3))

@@ -72,6 +72,7 @@ def test_what_an_old_database_holds_is_there_afterwards(server: ClickHouse, data
     assert not server.scalar("EXISTS TABLE pages_daily_moved")
 
 
+@pytest.mark.long
 def test_rows_that_come_and_days_that_are_restated_fill_the_new_table(server: ClickHouse, database: Settings) -> None:
     migrate.apply_numbered(database, migrate.load())
     store(server, views(40, 10))
@@ -81,6 +82,7 @@ def test_rows_that_come_and_days_that_are_restated_fill_the_new_table(server: Cl
     assert server.scalar(f"SELECT sum(views) FROM pages_daily WHERE day = '{DAYS[0]}'") == 50
 
 
+@pytest.mark.long
 def test_the_periods_of_tenants_hold_for_the_new_table(server: ClickHouse, database: Settings) -> None:
     marks.add(server, [Mark("rollups", "it's", DAYS[0], 90)])  # as it was asked for at first
     wanted = policy(replace(Settings(), retention_tenants="it's=30, demo=9000"))
