@@ -44,7 +44,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--clients", action="store_true", help="Run the tests of clients in other languages too.")
 
 
+_SLOW = {"fault", "integration", "sinks", "up"}
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # Files that take minutes come first: what is quick fills up what is left to each worker in the end.
+    items.sort(key=lambda item: item.path.parent.name not in _SLOW)
     for name, reason in (
         ("long", "a long profile"),
         ("browser", "it needs a real browser"),

@@ -90,7 +90,15 @@ def test_every_rollup_of_the_migrations_is_discovered(server: ClickHouse) -> Non
 
 
 @pytest.mark.parametrize(
-    "table", ["events_daily_log", "page_views_daily_log", "pages_daily_log", "referrers_daily_log", "sessions_log"]
+    "table",
+    [
+        "events_daily_log",
+        "sessions_log",
+        *(
+            pytest.param(name, marks=pytest.mark.long)
+            for name in ("page_views_daily_log", "pages_daily_log", "referrers_daily_log")
+        ),
+    ],
 )
 def test_a_rollup_short_by_a_block_in_doubt_is_made_whole_once(server: ClickHouse, table: str) -> None:
     rows = _rows(0, 40)

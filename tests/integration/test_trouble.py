@@ -76,6 +76,7 @@ def test_the_demo_twice_adds_nothing_the_second_time(tmp_path: Path) -> None:
     assert _left_running(tmp_path) == []
 
 
+@pytest.mark.long
 def test_a_tampered_row_makes_the_demo_fail(tmp_path: Path) -> None:
     """The comparison can fail: one row too many in the database and the demo says so."""
     with running(Settings(state_dir=tmp_path / "demo")) as stack:

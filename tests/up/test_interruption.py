@@ -19,17 +19,19 @@ deaf = "import signal, time; signal.signal(15, 1); print(1, flush=True); time.sl
 child = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE)
 child.stdout.readline()
 say = lambda text: print(text, flush=True)
+# A signal that comes just before a sleep does not cut it short.
+wait = lambda: [time.sleep(0.05) for _ in range(1_200)]
 with draining_on_signal(drain=lambda: say("drain"), children=lambda: [child.pid], abandon=lambda: say("abandon")):
     try:
         say(child.pid)
-        time.sleep(60)
+        wait()
     except KeyboardInterrupt:
         say("unwinding")
         if sys.argv[1] == "clean":
             child.kill()
             child.wait()
         else:
-            time.sleep(60)
+            wait()
 """
 
 
