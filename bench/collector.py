@@ -132,7 +132,7 @@ class Bench:
     def latency(self, subject: Subject) -> None:
         rate = self._peak / 2
         with self.running(subject):
-            found = self.load(self.singles, 64, self.seconds, rate=rate)
+            found = self.load(self.singles, 256, self.seconds, rate=rate)  # fewer cannot carry it
         click.echo(
             f"half the peak rate ({rate:,.0f}/s asked, {found.requests / found.seconds:,.0f}/s done): "
             f"p50 {found.p50_ms:.1f} ms, p99 {found.p99_ms:.1f} ms, {found.failed} failed"
