@@ -27,7 +27,7 @@ import numpy as np
 from confluent_kafka import KafkaError, Message, Producer
 
 from bench.clickhouse_engine import clickhouse
-from bench.raw_events import raw_records
+from bench.raw_events import load
 from bench.streams import _child, _log, _until
 from core import control, kafka
 from core.settings import Settings
@@ -116,7 +116,7 @@ def _flow(waiting: int) -> Iterator[Settings]:
             settings = replace(settings, kafka_bootstrap=prepared.bootstrap)
             topics.apply(settings)
             migrate.apply(settings)
-            _preload(settings, waiting)
+            load(settings, Topics.named(settings.topic_prefix).raw_historic, "all", waiting)
             control.put(settings, {"streams": b'{"paused":true}'})
             workers = [_child(settings, name, (sys.executable, "-m", "cli", name)) for name in ("streams", "sink")]
             try:
@@ -222,17 +222,6 @@ def send(settings: Settings, rate: int, sent: Sent, stop: threading.Event) -> No
         producer.poll(0)
     if producer.flush(30):
         raise click.ClickException("Kafka did not take the live events in time")
-
-
-def _preload(settings: Settings, events: int) -> None:
-    producer = Producer(kafka.producer(settings) | {"linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
-    topic = Topics.named(settings.topic_prefix).raw_historic
-    for number, (key, value) in enumerate(raw_records("all", events)):
-        producer.produce(topic, value, key)
-        if number % 10_000 == 0:
-            producer.poll(0)
-    if producer.flush(120):
-        raise click.ClickException("Kafka did not take the historic events in time")
 
 
 if __name__ == "__main__":

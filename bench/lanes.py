@@ -24,7 +24,7 @@ import fastavro
 import numpy as np
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from bench.raw_events import raw_records
+from bench.raw_events import load
 from core import control, kafka
 from core.lanes import Lanes
 from core.settings import Settings
@@ -88,7 +88,7 @@ def _measure(settings: Settings, prefix: str, waiting: int, rate: int, seconds: 
     settings.state_dir.mkdir()
     topics.apply(settings)
     names = Topics.named(prefix)
-    _produce(settings, names.raw_historic, waiting)
+    load(settings, names.raw_historic, "one", waiting)
     control.put(settings, {"streams": b'{"paused":true}'})
     with _worker(settings) as worker, _live(settings, rate):
         while "partition_assigned" not in worker.spec.log_path.read_text(encoding="utf-8"):
@@ -147,16 +147,6 @@ def _send(settings: Settings, rate: int, stop: threading.Event) -> None:
             producer.produce(raw, value, f"live|{visitor}".encode())
         producer.poll(0)
     producer.flush(10)
-
-
-def _produce(settings: Settings, topic: str, events: int) -> None:
-    producer = Producer(kafka.producer(settings) | {"linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
-    for number, (key, value) in enumerate(raw_records("one", events)):
-        producer.produce(topic, value, key)
-        if number % 10_000 == 0:
-            producer.poll(0)
-    if producer.flush(120):
-        raise click.ClickException("Kafka did not take the events in time")
 
 
 def _received_ms(value: bytes) -> int:

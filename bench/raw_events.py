@@ -8,8 +8,12 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Literal
 
+import click
 import msgspec
+from confluent_kafka import Producer
 
+from core import kafka
+from core.settings import Settings
 from schemas import envelope
 from schemas.near_miss import near_misses
 from schemas.registry import bundled
@@ -52,6 +56,17 @@ def raw_records(
         else:
             sent[random_.randrange(_REPEATS_FROM)] = record
         yield record
+
+
+def load(settings: Settings, topic: str, profile: Profile, count: int) -> None:
+    """Put `count` raw records on `topic`, as fast as it takes them."""
+    producer = Producer(kafka.producer(settings) | {"linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
+    for number, (key, value) in enumerate(raw_records(profile, count)):
+        producer.produce(topic, value, key)
+        if number % 10_000 == 0:
+            producer.poll(0)
+    if producer.flush(120):
+        raise click.ClickException("Kafka did not take the events in time")
 
 
 def _resolved(subject: str) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from tempfile import TemporaryDirectory
 from urllib.request import urlopen
 
 import click
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from bench.latency import measure
-from bench.raw_events import Profile, raw_records
+from bench.raw_events import Profile, load
 from core import control, kafka
 from core.lanes import Lanes
 from core.settings import Settings
@@ -86,7 +86,7 @@ def _ours(settings: Settings, profile: Profile, events: int, *, enriched: bool) 
             enrich_campaign=False,
             enrich_session=False,
         )
-    _produce(settings, profile, events)
+    load(settings, Topics.named(settings.topic_prefix).raw, profile, events)
     control.put(settings, {"streams": b'{"paused":true}'})
     group = f"{settings.topic_prefix}streams.raw"
     worker = _child(settings, "streams", (sys.executable, "-m", "cli", "streams"))
@@ -126,7 +126,7 @@ def _latency(settings: Settings, rate: float, seconds: float) -> str:
 
 def _stock(settings: Settings, profile: Profile, events: int) -> Measured:
     """From its first output on, because its start is not to be counted and it cannot be held."""
-    _produce(settings, profile, events)
+    load(settings, Topics.named(settings.topic_prefix).raw, profile, events)
     names = Topics.named(settings.topic_prefix)
 
     def done() -> int:
@@ -163,17 +163,6 @@ def _child(settings: Settings, name: str, argv: tuple[str, ...]) -> Child:
     child = Child(spec)
     child.start()
     return child
-
-
-def _produce(settings: Settings, profile: Profile, events: int) -> None:
-    producer = Producer(kafka.producer(settings) | {"linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
-    raw = Topics.named(settings.topic_prefix).raw
-    for number, (key, value) in enumerate(raw_records(profile, events)):
-        producer.produce(raw, value, key)
-        if number % 10_000 == 0:
-            producer.poll(0)
-    if producer.flush(120):
-        raise click.ClickException("Kafka did not take the events in time")
 
 
 def _committed(settings: Settings, group: str) -> int:

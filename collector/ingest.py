@@ -196,7 +196,11 @@ class Collect:
         exchanges, self._taken = self._taken, []
         now = self._clock.monotonic()
         taken = [self._taken_of(exchange, now) for exchange in exchanges]
-        for step in (self._admit, self._judge_one, self._submit):
+        self._lead(taken, self._admit, self._judge_one, self._submit)
+
+    def _lead(self, taken: Sequence[Taken], *steps: Callable[[Taken], None]) -> None:
+        """All through one step after the other. Who has a reply goes no further, and gets it in the end."""
+        for step in steps:
             for one in taken:
                 if one.reply is None:
                     try:
@@ -245,15 +249,11 @@ class Collect:
 
     def _answer_all(self) -> None:
         taken, self._to_answer = self._to_answer, []
-        for one in taken:
-            try:
-                self._settle(one, one.judged, one.fates)
-                one.reply = self._answered(one, one.judged)
-            except Exception as error:  # noqa: BLE001 (logged and answered there)
-                one.reply = self._failed(one, error)
-        for one in taken:
-            if one.reply is not None:
-                self._respond(one, one.reply)
+        self._lead(taken, self._conclude)
+
+    def _conclude(self, taken: Taken) -> None:
+        self._settle(taken, taken.judged, taken.fates)
+        taken.reply = self._answered(taken, taken.judged)
 
     def _respond(self, taken: Taken, reply: Reply) -> None:
         headers = self._ended(taken, reply)

@@ -108,8 +108,11 @@ def common(settings: Settings) -> Config:
 
 def producer(settings: Settings) -> Config:
     """A producer whose delivery report means: stored by all in-sync replicas, once, in order."""
+    return _sender(settings) | _LOGGED
+
+
+def _sender(settings: Settings) -> Config:
     return common(settings) | {
-        **_LOGGED,
         "acks": "all",
         "enable.idempotence": True,
         "retry.backoff.max.ms": RECONNECT_BACKOFF_MAX_MS,
@@ -120,10 +123,7 @@ def producer(settings: Settings) -> Config:
 
 
 def transactional_producer(settings: Settings, *, transactional_id: str) -> Config:
-    sender = producer(settings)
-    del sender["logger"]
-    return sender | {
-        **_SILENT,
+    return _sender(settings) | {
         "transactional.id": transactional_id,
         "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
         # Shorter would give up on a broker that restarts within the transaction's time.

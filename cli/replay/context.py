@@ -30,20 +30,26 @@ _NICE = 10
 
 
 class Context:
-    """Nothing is asked before it is needed."""
+    """Nothing is asked before it is needed. `gives_way`: live processes of this machine go first, and have half of the
+    engine's threads to themselves.
+    """
 
-    def __init__(self, *, schemas: str = "") -> None:
+    def __init__(self, *, schemas: str = "", gives_way: bool = False) -> None:
+        if gives_way:
+            os.nice(_NICE)
         found = effective_settings(Settings.from_env(os.environ))
         failpoints.arm(found.failpoint, state_dir=found.state_dir)
         # What numbers mean follows from it, and whoever asks here need not have the settings of the stack.
         partitions = kafka.partitions_of(found, Topics.named(found.topic_prefix).raw)
         self.settings: Settings = replace(found, partitions=partitions)
         self._schemas = schemas
+        self._gives_way = gives_way
 
     @cached_property
     def server(self) -> ClickHouse:
-        """Works for a query of ours with half of its threads: live rows need the others."""
         found = ClickHouse(self.settings)
+        if not self._gives_way:
+            return found
         threads = found.scalar(
             "SELECT toUInt32OrZero(extract(value, '\\\\d+')) FROM system.settings WHERE name = 'max_threads'"
         )
@@ -77,11 +83,6 @@ class Context:
     @property
     def who(self) -> str:
         return f"{getpass.getuser()}@{socket.gethostname()}"
-
-
-def give_way() -> None:
-    """Let live processes of the same machine go first from here on."""
-    os.nice(_NICE)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from cli.replay import words
-from cli.replay.context import Context, bar, give_way
+from cli.replay.context import Context, bar
 from core.clock import SystemClock
 from core.errors import ExitCode
 
@@ -92,8 +92,7 @@ def plan(  # noqa: PLR0913 (its options)
         fingerprint=fingerprint,
         event_ids=event_ids,
     )
-    context = Context(schemas=schemas)
-    give_way()
+    context = Context(schemas=schemas, gives_way=True)
     with bar(quiet=as_json) as progress:
         planner = Planner(
             context.settings,

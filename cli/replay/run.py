@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from cli.replay import words
-from cli.replay.context import Context, bar, give_way
+from cli.replay.context import Context, bar
 from core.errors import InputError
 
 
@@ -25,10 +25,9 @@ def run(*, plan: str, why: str, rate: int, remove_all: bool, as_json: bool) -> N
     from replay.running import Runner
     from sinks.generations.handover import SinkPlans
 
-    context = Context()
+    context = Context(gives_way=True)
     wanted = context.plans.plan(plan)
     sinks = SinkPlans(context.settings)
-    give_way()
     with bar(quiet=as_json) as progress:
         runner = Runner(
             context.server,
