@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -68,7 +69,9 @@ def metrics_page() -> str:
 def cli_page() -> str:
     lines = ["# The `sluice` command", "", "## Exit codes", "", "| Code | Meaning |", "|---|---|"]
     lines += [f"| {code.value} | {_EXIT_MEANINGS[code]} |" for code in ExitCode]
-    context = click.Context(cli, info_name="sluice", terminal_width=100)
+    # With the settings it is called with: a command keeps the help option of the first context that asked for it.
+    called_with: dict[str, Any] = {**cli.context_settings, "terminal_width": 100}
+    context = click.Context(cli, info_name="sluice", **called_with)
     lines += ["", *_help(cli, context)]
     return "\n".join(lines) + "\n"
 
