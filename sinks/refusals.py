@@ -14,7 +14,7 @@ from typing import Any, cast
 import fastavro
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from core import kafka
+from core import kafka, transactions
 from core.errors import InputError, UnavailableError
 from core.failpoints import hit
 from core.lanes import Lanes
@@ -25,6 +25,7 @@ from core.topics import Topics
 from schemas import framing
 from schemas.faults import Fault, fingerprint
 from schemas.registry import bundled
+from sinks.generations.handover import sink_group
 from sinks.row import Row
 from sinks.tables import Table
 
@@ -75,11 +76,21 @@ class Refusals:
         counter("sluice_sink_refused_rows_total").labels(table.name).inc()
         log.error("sink.row_refused", topic=topic, partition=partition, offset=row.offset, reason=reason)
 
+    def end_forgotten(self) -> None:
+        """End a refusal of this sink that Kafka forgot to end: it keeps the group's offsets from being told.
+
+        Raises:
+            KafkaException: the client is dead.
+        """
+        transactions.end_forgotten(
+            self._connected(), self._settings, group=sink_group(self._settings), topic=self._topics.curated
+        )
+
     def _connected(self) -> Producer:
         if self._producer is None:
             name = f"{self._settings.topic_prefix}sink.{self._settings.sink_worker_id}"
             producer = Producer(kafka.transactional_producer(self._settings, transactional_id=name))
-            kafka.retry(lambda: producer.init_transactions(kafka.CALL_TIMEOUT_S), "transactions were initialised")
+            transactions.fence(producer, self._settings, group=sink_group(self._settings), topic=self._topics.curated)
             self._producer = producer
         return self._producer
 

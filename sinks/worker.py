@@ -15,7 +15,7 @@ from itertools import groupby
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from core import failpoints, kafka, metrics
+from core import failpoints, kafka, metrics, transactions
 from core.errors import InvariantError, SluiceError, UnavailableError
 from core.failpoints import hit
 from core.lanes import Lanes
@@ -49,8 +49,6 @@ _SHORT_POLL_S = 0.01
 # What is read ahead while a block is inserted makes up the next ones: little of it, and blocks stay small, which the
 # engine pays for once for each view.
 _PREFETCH = {"queued.max.messages.kbytes": 65_536}
-# A sink that was killed while it refused a row leaves a transaction open, and its offset is told when that has ended.
-_COMMITTED_TIMEOUT_S = 3 * kafka.TRANSACTION_TIMEOUT_MS / 1000
 # More is no matter of rows but of the table or of whoever writes the topic.
 _MOST_REFUSED_IN_A_ROW = 100
 
@@ -411,7 +409,7 @@ class SinkWorker:
         self._joined = True  # also with nothing to do: more sinks than partitions
         if not partitions:
             return
-        for found in consumer.committed(partitions, timeout=_COMMITTED_TIMEOUT_S):
+        for found in self._committed(consumer, partitions):
             buffer = self._resume(consumer, found)
             self._buffers[buffer.topic, buffer.number] = buffer
             log.info(
@@ -424,6 +422,16 @@ class SinkWorker:
         consumer.incremental_assign(
             [TopicPartition(p.topic, p.partition, self._buffers[p.topic, p.partition].next_offset) for p in partitions]
         )
+
+    def _committed(self, consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        # A sink that was killed while it refused a row leaves a transaction open.
+        group = sink_group(self._settings)
+        try:
+            return transactions.committed(self._settings, consumer, group=group, partitions=partitions)
+        except transactions.UnendedTransactionError as error:
+            log.error("sink.transaction_forgotten", error=error.message)  # noqa: TRY400 (known)
+            self._refusals.end_forgotten()
+            return transactions.committed(self._settings, consumer, group=group, partitions=partitions)
 
     def _resume(self, consumer: Consumer, found: TopicPartition) -> PartitionBuffer:
         topic, number = found.topic, found.partition

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from core import kafka
+from core import kafka, transactions
 from core.clock import Clock, SystemClock
 from core.errors import InvariantError
 from core.failpoints import hit
@@ -116,7 +116,7 @@ class StreamEngine:
 
     def start(self) -> None:
         """Fence predecessors of the same worker id and join the group."""
-        transaction.fence(self._producer)
+        transactions.fence(self._producer, self._settings, group=group_of(self._settings), topic=self._lanes.live)
         self._intake.subscribe()
 
     @property
@@ -328,16 +328,17 @@ class StreamEngine:
 
     def _take(self, group: Consumer, homes: list[int]) -> dict[int, int]:
         with self._handling:
+            committed = self._recovery.committed(group, homes)
             for home in homes:
-                self._recover(group, home)
+                self._recover(group, home, committed)
             return {number: self._next[number] for home in homes for number in self._lanes.both(home)}
 
-    def _recover(self, group: Consumer, home: int) -> None:
+    def _recover(self, group: Consumer, home: int, committed: dict[int, int]) -> None:
         window = DedupeWindow(
             max_age_ms=self._settings.dedupe_window_hours * 3_600_000, max_ids=self._settings.dedupe_window_ids
         )
         started = time.monotonic()
-        offsets = self._recovery.recover(group, home, window)
+        offsets = self._recovery.recover(group, home, window, committed)
         for announced in self._restated.take(home):
             window.add(announced.ids, offsets=announced.places, arrival_ms=announced.arrival_ms)
         self._windows[home] = window

@@ -4,9 +4,10 @@ No second log can disagree with the outcome topic: it moved in the same transact
 killed or frozen may still hold one open, and may wake up and commit it, until it is fenced or times out. So, in this
 order:
 
-1. The group's offset is looked up, which Kafka answers only once no transaction holds an offset of the partition
+1. The group's offsets are looked up, which Kafka answers only once no transaction holds an offset of the partitions
    (KIP-447). One that has sent its offsets may not have sent its outcome record yet: the topic would not show it. One
-   that has not is refused, because its group generation is over.
+   that has not is refused, because its group generation is over. Where Kafka forgot to end a transaction, the longest
+   time that one may take is waited for instead.
 2. The outcome topic is read once no transaction is open on it: the first step can end before the last records of that
    transaction are marked as committed.
 """
@@ -20,7 +21,7 @@ import numpy as np
 from confluent_kafka import OFFSET_END, Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from core import kafka
+from core import kafka, transactions
 from core.errors import InvariantError, UnavailableError
 from core.ids import DEDUPE_ID_BYTES
 from core.lanes import Lane, Lanes
@@ -29,13 +30,12 @@ from core.settings import Settings
 from core.topics import Topics
 from streams.places import places
 from streams.records import Outcome, decode_outcome
+from streams.restated import group_of
 from streams.window import DedupeWindow, Offsets
 
 log = get_logger(__name__)
 
 _TIMEOUT_S = 10.0
-# An open transaction ends by itself after this; a little more, for the broker's own check interval.
-_OPEN_TRANSACTION_WAIT_S = kafka.TRANSACTION_TIMEOUT_MS / 1000 + 15
 # The last outcome lies this close to the end even when many transactions were aborted after it.
 _TAIL_RECORDS = 1_000
 
@@ -70,7 +70,27 @@ class Recovery:
         self._lanes = Lanes.of(settings)
         self._admin = AdminClient(kafka.common(settings))
 
-    def recover(self, group_consumer: Consumer, home: int, window: DedupeWindow) -> dict[int, int]:
+    def committed(self, group_consumer: Consumer, homes: list[int]) -> dict[int, int]:
+        """What the group committed of both lanes of these partitions, by number, once no transaction holds an offset
+        of any of them: one question for all, because each may have to wait.
+
+        Raises:
+            UnavailableError: Kafka does not answer.
+        """
+        numbers = [number for home in homes for number in self._lanes.both(home)]
+        logs = [TopicPartition(self._lanes.topic(number), self._lanes.home(number)) for number in numbers]
+        group = group_of(self._settings)
+        try:
+            found = transactions.committed(self._settings, group_consumer, group=group, partitions=logs)
+        except transactions.UnendedTransactionError as error:
+            # Nobody can commit it any more, and the outcomes say where to continue.
+            log.error("streams.transaction_forgotten", partitions=homes, error=error.message)  # noqa: TRY400 (known)
+            found = transactions.committed_anyway(self._settings, group=group, partitions=logs)
+        return {self._lanes.number(each.topic, each.partition): each.offset for each in found}
+
+    def recover(
+        self, group_consumer: Consumer, home: int, window: DedupeWindow, committed: dict[int, int]
+    ) -> dict[int, int]:
         """Fill `window` with what both lanes of partition `home` have seen; returns where each number continues.
 
         The outcomes say where: the offset after the last that has one. A partition without outcomes starts at its
@@ -78,9 +98,6 @@ class Recovery:
         """
         numbers = self._lanes.both(home)
         logs = [TopicPartition(self._lanes.topic(number), home) for number in numbers]
-        # One call for both lanes: it is answered once no transaction holds an offset of either.
-        found = group_consumer.committed(logs, timeout=_OPEN_TRANSACTION_WAIT_S)
-        committed = {self._lanes.number(each.topic, each.partition): each.offset for each in found}
         starts = {}
         for number, raw in zip(numbers, logs, strict=True):
             last: Outcome | None = None
@@ -116,7 +133,7 @@ class Recovery:
 
     def _wait_until_stable(self, partition: int) -> int:
         """The end of the outcome partition, once no transaction is open below it."""
-        deadline = time.monotonic() + _OPEN_TRANSACTION_WAIT_S
+        deadline = time.monotonic() + transactions.LONGEST_S
         while True:
             stable = self._end(partition, IsolationLevel.READ_COMMITTED)
             high = self._end(partition, IsolationLevel.READ_UNCOMMITTED)

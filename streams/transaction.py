@@ -23,11 +23,6 @@ class TransactionAbortedError(Exception):
     """The batch was rolled back and will be consumed again."""
 
 
-def fence(producer: Producer) -> None:
-    """Abort what a predecessor of the same transactional id left open, and refuse what it may still send."""
-    kafka.retry(lambda: producer.init_transactions(kafka.CALL_TIMEOUT_S), "transactions were initialised")
-
-
 def commit(producer: Producer, group: Any, *, produce: Callable[[], None], offsets: list[TopicPartition]) -> None:
     """Begin, `produce`, send `offsets` with `group`, commit.
 

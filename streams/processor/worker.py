@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from core import failpoints, kafka, metrics, topics
+from core import failpoints, kafka, metrics, topics, transactions
 from core.errors import ConfigError, InvariantError, StateError
 from core.failpoints import hit
 from core.lanes import Lanes
@@ -40,8 +40,6 @@ T = TypeVar("T")
 
 _POLL_S = 0.1
 _TIMEOUT_S = 10.0
-# Committed offsets are not told while another worker's transaction is open, which ends by itself.
-_COMMITTED_TIMEOUT_S = kafka.TRANSACTION_TIMEOUT_MS / 1000 + 15
 
 
 class ProcessorWorker:
@@ -52,9 +50,9 @@ class ProcessorWorker:
         self._processor = processor
         self._step = Step(processor, registry_at(settings.schemas_dir))
         self._source = f"{settings.topic_prefix}{processor.source}"
-        group = f"{settings.topic_prefix}processor.{processor.name}"
-        worker = f"{group}.{settings.streams_worker_id}"
-        self._consumer = Consumer(kafka.consumer(settings, group=group, instance=worker))
+        self._group = f"{settings.topic_prefix}processor.{processor.name}"
+        worker = f"{self._group}.{settings.streams_worker_id}"
+        self._consumer = Consumer(kafka.consumer(settings, group=self._group, instance=worker))
         self._producer = Producer(kafka.transactional_producer(settings, transactional_id=worker))
         self._next: dict[int, int] = {}  # partition → first offset that is not committed
         self._rewind = False
@@ -69,7 +67,7 @@ class ProcessorWorker:
             UnavailableError: the cluster does not answer.
         """
         self._check_source()
-        transaction.fence(self._producer)
+        transactions.fence(self._producer, self._settings, group=self._group, topic=self._source)
         self._consumer.subscribe(
             [self._source], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
@@ -217,9 +215,7 @@ class ProcessorWorker:
         self.joined = True  # also with nothing to do: more workers than partitions
         if not partitions:
             return
-        found = _answered(
-            lambda: consumer.committed(partitions, timeout=_COMMITTED_TIMEOUT_S), "committed offsets were looked up"
-        )
+        found = transactions.committed(self._settings, consumer, group=self._group, partitions=partitions)
         new = [self._beginning(each.partition) for each in found if each.offset == kafka.NO_OFFSET]
         if new:
             # Before the first record is written: from here on, records without an offset mean that offsets were lost.

