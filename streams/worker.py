@@ -20,6 +20,7 @@ class StreamWorker(faust.Worker):
     def __init__(self, app: faust.App, *, lifecycle: Lifecycle, **options: Any) -> None:
         super().__init__(app, **options)
         self._lifecycle = lifecycle
+        self.spinner = None  # it ends with escape codes, in front of a line of the log
 
     def _schedule_shutdown(self, signal: signal.Signals) -> None:
         self._lifecycle.signalled(signal)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from core.lifecycle import Lifecycle
 from core.settings import Settings
 from streams import app as module
 from streams.engine import Batch
+from streams.worker import StreamWorker
 
 SETTINGS = Settings(kafka_bootstrap="127.0.0.1:1", topic_prefix="t.")
 BATCHES = [Batch(serial, 0, {}, {}) for serial in range(3)]
@@ -99,3 +102,10 @@ def test_an_exception_ends_the_process_before_the_next_batch(
 def test_every_command_is_noted(made: dict[str, Any], entry: tuple[bytes | None, bytes | None]) -> None:
     asyncio.run(agent(made, "note")(Stream([entry])))
     assert "died" not in made
+
+
+def test_nothing_stands_before_a_line_of_the_log(made: dict[str, Any]) -> None:
+    out = StringIO()
+    worker = StreamWorker(made["app"], lifecycle=Lifecycle("streams"), quiet=True, stdout=out)
+    asyncio.run(worker.on_startup_finished())
+    assert out.getvalue() == ""
