@@ -141,7 +141,8 @@ class Recovery:
                 return high
             if time.monotonic() > deadline:
                 raise UnavailableError(
-                    f"a transaction on partition {partition} of {self._topics.outcomes} does not end"
+                    f"a transaction on partition {partition} of {self._topics.outcomes} does not end",
+                    hint="Kafka may have forgotten it: `kafka-transactions.sh find-hanging` tells, `abort` ends it.",
                 )
             time.sleep(0.1)
 

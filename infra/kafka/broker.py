@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from infra.process import ChildSpec
 log = get_logger(__name__)
 
 _NAME = "kafka"
+_START_BROKER = Path(__file__).with_name("start_broker.py")
 # A few segments and their indexes; below that the first burst already fails.
 _NEEDED_MIB = 200
 # 1.4 s when nothing else runs; recovery of many segments after a kill, on a busy machine, takes longer.
@@ -103,12 +105,16 @@ def prepare(
         arguments = ("format", "--standalone", "--cluster-id", cluster_id, "--config", str(format_properties))
         return java("kafka.tools.StorageTool", *arguments)
 
-    data_dir = folder / "data"
+    data_dir, fence = folder / "data", folder / "fence.properties"
     cluster_id = storage.ensure_formatted(data_dir, command=format_command, env=env)
     write_properties(properties, data_dir)
+    documents.write_text(fence, config.fence_properties(controller_port=chosen.controller, data_dir=data_dir))
     spec = ChildSpec(
         name=_NAME,
-        argv=java("kafka.Kafka", str(properties)),
+        argv=(
+            *(sys.executable, "-IS", str(_START_BROKER), str(data_dir)),
+            *(*java("kafka.Kafka", str(fence)), "--", *java("kafka.Kafka", str(properties))),
+        ),
         env=env,
         log_path=settings.state_dir.absolute() / "logs" / f"{_NAME}.log",
         cwd=folder,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 NODE_ID = 1
@@ -16,8 +17,9 @@ _FIXED = {
     "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
     # A topic that a client asks for by mistake must not come to life with the wrong number of partitions.
     "auto.create.topics.enable": "false",
-    # A killed broker may only return when its old registration has expired: 9 s by default.
-    "broker.session.timeout.ms": 2_000,
+    # On one node nobody is better off without the broker, and transactions that are being ended are forgotten when it
+    # is fenced: a freeze or a busy machine must not do that. `start_broker.py` fences one that was killed.
+    "broker.session.timeout.ms": 20_000,
     "broker.heartbeat.interval.ms": 500,
     # There is one node to keep the internal topics.
     "offsets.topic.replication.factor": 1,
@@ -41,6 +43,13 @@ _FIXED = {
     "num.io.threads": 4,
 }
 
+# The same node without its broker, to fence the one that was killed.
+_CONTROLLER_ALONE = {
+    "process.roles": "controller",
+    "broker.session.timeout.ms": 100,
+    "broker.heartbeat.interval.ms": 50,
+}
+
 # At INFO throughout, a start writes 2,000 lines of settings and wiring. What an operator asks about is kept: starts and
 # stops, registration, recovery of logs, group and transaction coordination.
 _INFO = {
@@ -49,6 +58,7 @@ _INFO = {
     "registration": "org.apache.kafka.server.BrokerLifecycleManager",
     "logs": "org.apache.kafka.storage.internals.log.LogManager",
     "coordinators": "org.apache.kafka.coordinator",
+    "fencing": "org.apache.kafka.controller.ReplicationControlManager",
 }
 _LOGGING = """\
 status = error
@@ -71,12 +81,31 @@ def server_properties(*, port: int, advertised_port: int, controller_port: int, 
         "controller.quorum.bootstrap.servers": controller,
         "log.dirs": data_dir,
     }
-    return "".join(f"{name}={_escaped(value)}\n" for name, value in properties.items())
+    return _text(properties)
+
+
+def fence_properties(*, controller_port: int, data_dir: Path) -> str:
+    controller = f"127.0.0.1:{controller_port}"
+    properties = (
+        _FIXED
+        | _CONTROLLER_ALONE
+        | {
+            "listeners": f"CONTROLLER://{controller}",
+            "controller.quorum.bootstrap.servers": controller,
+            "log.dirs": data_dir,
+        }
+    )
+    del properties["inter.broker.listener.name"]
+    return _text(properties)
 
 
 def logging_properties() -> str:
     chosen = (f"logger.{key}.name = {name}\nlogger.{key}.level = info\n" for key, name in _INFO.items())
     return _LOGGING + "".join(chosen)
+
+
+def _text(properties: Mapping[str, object]) -> str:
+    return "".join(f"{name}={_escaped(value)}\n" for name, value in properties.items())
 
 
 def _escaped(value: object) -> str:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from core.errors import PortInUseError
 from core.settings import Settings
@@ -189,3 +189,56 @@ def test_a_format_that_was_killed_does_not_block_the_next(settings: Settings) ->
     prepared = broker.prepare(settings)
     assert storage.cluster_id(settings.state_dir / "kafka" / "data") == prepared.cluster_id
     assert not data.parent.exists()
+
+
+DOOMED_TRANSACTION = """
+import sys, time
+from confluent_kafka import Consumer, Producer, TopicPartition
+config = {"bootstrap.servers": sys.argv[1]}
+producer = Producer(config | {"transactional.id": sys.argv[2], "transaction.timeout.ms": 1000})
+producer.init_transactions(20)
+group = Consumer(config | {"group.id": "g"}).consumer_group_metadata()
+producer.begin_transaction()
+for partition in range(4):
+    producer.produce("t", b"x", partition=partition)
+producer.poll(0.5)
+producer.send_offsets_to_transaction([TopicPartition("t", 0, 5)], group, 20)
+print("open", flush=True)
+time.sleep(60)
+"""
+
+
+def is_stable(bootstrap: str) -> bool:
+    """Whether no transaction holds a record or an offset."""
+    config = {"bootstrap.servers": bootstrap, "group.id": "g", "isolation.level": "read_committed"}
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    places = {TopicPartition("t", partition): OffsetSpec.latest() for partition in range(4)}
+    ends = [
+        [each.result(20).offset for each in admin.list_offsets(places, isolation_level=isolation).values()]
+        for isolation in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
+    ]
+    member = Consumer(config)
+    try:
+        member.committed([TopicPartition("t", 0)], timeout=1.0)
+    except KafkaException:
+        return False
+    finally:
+        member.close()
+    return ends[0] == ends[1]
+
+
+def test_a_transaction_of_when_all_was_killed_ends(settings: Settings, started: list[Child]) -> None:
+    prepared, child = start(settings, started)
+    make_topic(prepared.bootstrap)
+    for name in ("first", "second"):
+        command = [sys.executable, "-c", DOOMED_TRANSACTION, prepared.bootstrap, name]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as producer:
+            assert producer.stdout is not None
+            assert producer.stdout.readline() == b"open\n"
+            assert not is_stable(prepared.bootstrap)
+            child.kill()
+            producer.kill()
+        assert eventually(lambda: child.poll() is not None)  # noqa: B023 (asked at once)
+        time.sleep(1.0)  # it is overdue when the broker comes back
+        _, child = start(settings, started)
+        assert eventually(lambda: is_stable(prepared.bootstrap), within_s=20)

@@ -31,7 +31,7 @@ def test_the_settings_that_guarantees_rest_on() -> None:
     found = properties()
     expected = {
         "auto.create.topics.enable": "false",
-        "broker.session.timeout.ms": "2000",
+        "broker.session.timeout.ms": "20000",
         "broker.heartbeat.interval.ms": "500",
         "offsets.retention.minutes": "525600",
         "group.initial.rebalance.delay.ms": "0",
