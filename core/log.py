@@ -127,5 +127,7 @@ def configure(*, process: str, level: str = "info", form: str = "auto", stream: 
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS.get(level.lower(), logging.INFO))
     # Client libraries narrate reconnects at INFO; what matters of it reaches us as typed errors.
-    for chatty in ("aiokafka", "faust", "mode", "urllib3", "uvicorn.access", "clickhouse_connect"):
+    for chatty in ("faust", "mode", "urllib3", "uvicorn.access", "clickhouse_connect"):
         logging.getLogger(chatty).setLevel(max(root.level, logging.WARNING))
+    # Faust's client tells each of its tries, 40 lines a second; that Kafka is away is told by ours (`core.client_log`).
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

@@ -86,7 +86,7 @@ def prepare(
     env = jvm.environment(os.environ)
     documents.write_text(logging, config.logging_properties())
 
-    def java(main_class: str, *arguments: str) -> tuple[str, ...]:
+    def java(main_class: str, *arguments: str, logging: Path = logging) -> tuple[str, ...]:
         heap_mib = settings.kafka_heap_mib
         return jvm.argv(class_path, main_class, *arguments, heap_mib=heap_mib, work_dir=work_dir, logging=logging)
 
@@ -109,11 +109,13 @@ def prepare(
     cluster_id = storage.ensure_formatted(data_dir, command=format_command, env=env)
     write_properties(properties, data_dir)
     documents.write_text(fence, config.fence_properties(controller_port=chosen.controller, data_dir=data_dir))
+    fence_logging = folder / "fence.log4j2.properties"
+    documents.write_text(fence_logging, config.fence_logging_properties())
     spec = ChildSpec(
         name=_NAME,
         argv=(
             *(sys.executable, "-IS", str(_START_BROKER), str(data_dir)),
-            *(*java("kafka.Kafka", str(fence)), "--", *java("kafka.Kafka", str(properties))),
+            *(*java("kafka.Kafka", str(fence), logging=fence_logging), "--", *java("kafka.Kafka", str(properties))),
         ),
         env=env,
         log_path=settings.state_dir.absolute() / "logs" / f"{_NAME}.log",

@@ -58,7 +58,11 @@ _INFO = {
     "registration": "org.apache.kafka.server.BrokerLifecycleManager",
     "logs": "org.apache.kafka.storage.internals.log.LogManager",
     "coordinators": "org.apache.kafka.coordinator",
-    "fencing": "org.apache.kafka.controller.ReplicationControlManager",
+}
+# What `start_broker.py` reads.
+_FENCE = {
+    "org.apache.kafka.controller.ReplicationControlManager": "info",
+    "org.apache.kafka.controller.QuorumController": "debug",
 }
 _LOGGING = """\
 status = error
@@ -102,6 +106,11 @@ def fence_properties(*, controller_port: int, data_dir: Path) -> str:
 def logging_properties() -> str:
     chosen = (f"logger.{key}.name = {name}\nlogger.{key}.level = info\n" for key, name in _INFO.items())
     return _LOGGING + "".join(chosen)
+
+
+def fence_logging_properties() -> str:
+    lines = (f"logger.{n}.name = {name}\nlogger.{n}.level = {_FENCE[name]}\n" for n, name in enumerate(_FENCE))
+    return _LOGGING + "".join(lines)
 
 
 def _text(properties: Mapping[str, object]) -> str:

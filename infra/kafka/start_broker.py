@@ -20,12 +20,14 @@ import time
 _CLEAN = ".kafka_cleanshutdown"  # in the data folder of a broker that ended in order
 _USED = "recovery-point-offset-checkpoint"  # in that of one that ran
 _EXEC_CHILD = f"{__file__.rpartition('/')[0]}/../exec_child.py"
-_RUNS, _FENCING = b"Kafka Server started", b"Fencing broker"
-# A broker that has not been fenced so long after the controller runs was fenced before.
-_GRACE_S = 3.0
-_LONGEST_S = 30.0
-# From the decision until it is written.
-_WRITTEN_S = 0.2
+# What the controller's log says (`config.fence_logging_properties`), which is the only place that tells.
+_ACTIVE = b"Performing controller activation"
+_FENCING = b"Fencing broker"
+_ALL_WRITTEN = b"the purgatory is empty"
+_NONE_LEFT = b"No stale brokers found"
+# A broker that has no session now lost it in this time, or had been fenced before.
+_SESSION_S = 2.0
+_LONGEST_S = 60.0
 _STOP_S = 5.0
 
 
@@ -48,33 +50,44 @@ def _fence(command: list[str]) -> None:
         stderr=subprocess.STDOUT,
     ) as controller:
         assert controller.stdout is not None  # noqa: S101 (as asked for)
-        said = _listen(controller.stdout.fileno(), until=began + _LONGEST_S)
-        time.sleep(_WRITTEN_S)
+        told = Told()
+        while not told.done and (left_s := began + _LONGEST_S - time.monotonic()) > 0:
+            if select.select([controller.stdout], [], [], left_s)[0]:
+                more = os.read(controller.stdout.fileno(), 65_536)
+                if not more:
+                    break
+                told.hear(more, at=time.monotonic())
         controller.terminate()
         try:
             controller.wait(_STOP_S)
         except subprocess.TimeoutExpired:
             controller.kill()
-    how = "was fenced" if _FENCING in said else "had been fenced" if _RUNS in said else "could not be fenced"
-    sys.stdout.write(f"the broker that did not end in order {how}, {time.monotonic() - began:.1f} s\n")
-    if _RUNS not in said:
-        sys.stdout.write(said.decode("utf-8", "replace"))
+    took = f"{time.monotonic() - began:.1f} s"
+    sys.stdout.write(f"the broker that did not end in order {told.done or 'could not be fenced'}, {took}\n")
+    if not told.done:
+        sys.stdout.write(told.said.decode("utf-8", "replace"))
     sys.stdout.flush()
 
 
-def _listen(output: int, *, until: float) -> bytes:
-    """What the controller says until it is done, ends or has had its time."""
-    said = b""
-    while _FENCING not in said and (left_s := until - time.monotonic()) > 0:
-        if not select.select([output], [], [], left_s)[0]:
-            break
-        more = os.read(output, 65_536)
-        if not more:
-            break
-        if _RUNS in more:
-            until = min(until, time.monotonic() + _GRACE_S)
-        said += more
-    return said
+class Told:
+    """What is known from what the controller said so far. `done` is empty until there is nothing to wait for."""
+
+    def __init__(self) -> None:
+        self.said = b""
+        self.done = ""
+        self._active_at = 0.0
+
+    def hear(self, more: bytes, *, at: float) -> None:
+        before = len(self.said)
+        self.said += more
+        fencing = self.said.find(_FENCING)
+        if not self._active_at and _ACTIVE in self.said:
+            self._active_at = at
+        if fencing >= 0:
+            # Decided is not written: a record that waits for that keeps whoever comes after it waiting too.
+            self.done = "was fenced" if self.said.find(_ALL_WRITTEN, fencing) >= 0 else ""
+        elif self._active_at and at > self._active_at + _SESSION_S and self.said.find(_NONE_LEFT, before) >= 0:
+            self.done = "had been fenced"
 
 
 if __name__ == "__main__":

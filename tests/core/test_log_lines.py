@@ -159,6 +159,7 @@ def test_client_libraries_that_narrate_are_quiet() -> None:
     sink = Sink("json", level="debug")
     logging.getLogger("urllib3").info("connecting")
     logging.getLogger("urllib3").warning("broke off")
+    logging.getLogger("aiokafka.consumer.fetcher").error("and again")
     assert [json.loads(line)["event"] for line in sink.text().splitlines()] == ["broke off"]
 
 

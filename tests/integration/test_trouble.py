@@ -154,7 +154,8 @@ def test_ctrl_c_at_any_moment_leaves_nothing_running_and_loses_nothing(tmp_path:
         time.sleep(after_s)
         child.send_signal(signal.SIGINT)
         _, stderr = child.communicate(timeout=60)
-        assert child.returncode in {0, 130}, stderr.decode()
+        # On a busy machine the interpreter may not be there yet after the first.
+        assert child.returncode in {0, 130, -signal.SIGINT}, stderr.decode()
         assert b"Traceback" not in stderr
         assert _left_running(state) == []
     done = _sluice("demo", "--json", "--state", str(state), state=tmp_path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,8 +34,10 @@ def forget(settings: Settings, *, transactional_id: str, group: str, topic: str)
         offset = struct.pack(">iqi", 0, 7, -1) + _text("")
         topics = struct.pack(">i", 1) + _text(topic) + struct.pack(">i", 1) + offset
         head = _text(transactional_id) + _text(group) + struct.pack(">qh", producer_id, epoch)
-        answer = _ask(settings, _TXN_OFFSET_COMMIT, head + topics)
-        assert struct.unpack(">h", answer[-2:]) == (0,)
+        deadline = time.monotonic() + _TIMEOUT_S
+        while struct.unpack(">h", _ask(settings, _TXN_OFFSET_COMMIT, head + topics)[-2:]) != (0,):
+            assert time.monotonic() < deadline, "the broker goes on asking its coordinator"
+            time.sleep(0.1)
 
 
 def _find_coordinators(settings: Settings, transactional_id: str, group: str, topic: str) -> None:

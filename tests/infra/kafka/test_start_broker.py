@@ -11,7 +11,10 @@ import pytest
 from infra.kafka import start_broker
 
 USED, CLEAN = "recovery-point-offset-checkpoint", ".kafka_cleanshutdown"
-RUNS, FENCES = "echo Kafka Server started; ", "echo Fencing broker 1 at epoch 3; "
+ACTIVE = "echo Performing controller activation.; "
+FENCES = "echo Fencing broker 1 at epoch 3; "
+CHECKS = "while sleep 0.1; do echo No stale brokers found.; done"
+WRITTEN = "echo Completing operation immediately because the purgatory is empty.; "
 
 
 def run(folder: Path, fence: str) -> list[str]:
@@ -32,11 +35,11 @@ def test_the_broker_alone(tmp_path: Path, there: list[str]) -> None:
 @pytest.mark.parametrize(
     ("fence", "told"),
     [
-        (f"{RUNS}{FENCES}exec sleep 60", "was fenced"),
-        (f"{RUNS}exec sleep 60", "had been fenced"),
-        (f"{RUNS}{FENCES}trap '' TERM; while :; do sleep 0.1; done", "was fenced"),
+        (f"{ACTIVE}{FENCES}{WRITTEN}exec sleep 60", "was fenced"),
+        (f"{ACTIVE}{FENCES}{WRITTEN}trap '' TERM; while :; do sleep 0.1; done", "was fenced"),
+        (f"{ACTIVE}{WRITTEN}{CHECKS}", "had been fenced"),
     ],
-    ids=["fenced", "fenced before", "does not end when asked"],
+    ids=["fenced", "does not end when asked", "fenced before"],
 )
 def test_a_broker_that_was_killed_is_fenced_first(tmp_path: Path, fence: str, told: str) -> None:
     (tmp_path / USED).touch()
@@ -50,3 +53,19 @@ def test_what_cannot_be_fenced_is_told_and_started(tmp_path: Path) -> None:
     said, why, broker = run(tmp_path, "echo no memory; exit 1")
     assert said.startswith("the broker that did not end in order could not be fenced")
     assert (why, broker) == ("no memory", "broker")
+
+
+def test_it_waits_until_the_fence_is_written(tmp_path: Path) -> None:
+    (tmp_path / USED).touch()
+    run(tmp_path, f"{ACTIVE}{WRITTEN}{FENCES}sleep 0.5; touch {tmp_path}/waited; {WRITTEN}exec sleep 60")
+    assert (tmp_path / "waited").exists()
+
+
+def test_a_busy_controller_is_given_time() -> None:
+    told = start_broker.Told()
+    told.hear(b"Performing controller activation.\nNo stale brokers found.\n", at=1.0)
+    told.hear(b"other lines\n", at=9.0)
+    assert told.done == ""
+    told.hear(b"No stale bro", at=9.1)
+    told.hear(b"kers found.\nNo stale brokers found.\n", at=9.2)
+    assert told.done == "had been fenced"
