@@ -12,6 +12,7 @@ Imports as little as it can: it costs every start.
 """
 
 import os
+import re
 import select
 import subprocess
 import sys
@@ -23,12 +24,13 @@ _EXEC_CHILD = f"{__file__.rpartition('/')[0]}/../exec_child.py"
 # What the controller's log says (`config.fence_logging_properties`), which is the only place that tells.
 _ACTIVE = b"Performing controller activation"
 _FENCING = b"Fencing broker"
-_ALL_WRITTEN = b"the purgatory is empty"
-_NONE_LEFT = b"No stale brokers found"
-# A broker that has no session now lost it in this time, or had been fenced before.
+# It looked for brokers without a session, found none, and nothing it decided before waits to be written.
+_SETTLED = re.compile(rb"maybeFenceStaleBroker\(\d+\) immediately because the purgatory is empty")
+# One that was not fenced in this time had been, or never came so far as to have a session.
 _SESSION_S = 2.0
 _LONGEST_S = 60.0
 _STOP_S = 5.0
+_LINE = 300
 
 
 def main(argv: list[str]) -> None:
@@ -78,16 +80,15 @@ class Told:
         self._active_at = 0.0
 
     def hear(self, more: bytes, *, at: float) -> None:
-        before = len(self.said)
+        before = max(0, len(self.said) - _LINE)  # a line may come in two parts
         self.said += more
         fencing = self.said.find(_FENCING)
         if not self._active_at and _ACTIVE in self.said:
             self._active_at = at
         if fencing >= 0:
-            # Decided is not written: a record that waits for that keeps whoever comes after it waiting too.
-            self.done = "was fenced" if self.said.find(_ALL_WRITTEN, fencing) >= 0 else ""
-        elif self._active_at and at > self._active_at + _SESSION_S and self.said.find(_NONE_LEFT, before) >= 0:
-            self.done = "had been fenced"
+            self.done = "was fenced" if _SETTLED.search(self.said, fencing) else ""
+        elif self._active_at and at > self._active_at + _SESSION_S and _SETTLED.search(self.said, before):
+            self.done = "has no session"
 
 
 if __name__ == "__main__":

@@ -242,3 +242,17 @@ def test_a_transaction_of_when_all_was_killed_ends(settings: Settings, started: 
         time.sleep(1.0)  # it is overdue when the broker comes back
         _, child = start(settings, started)
         assert eventually(lambda: is_stable(prepared.bootstrap), within_s=20)
+
+
+def test_one_that_was_killed_while_it_started_starts(settings: Settings, started: list[Child]) -> None:
+    prepared = broker.prepare(settings)
+    used = settings.state_dir / "kafka" / "data" / "recovery-point-offset-checkpoint"
+    for _ in range(2):
+        child = Child(prepared.spec)
+        started.append(child)
+        child.start()
+        assert eventually(used.exists, within_s=60)
+        child.kill()
+        assert eventually(lambda: child.poll() is not None)  # noqa: B023 (asked at once)
+    start(settings, started)
+    assert "could not be fenced" not in prepared.spec.log_path.read_text()

@@ -13,8 +13,8 @@ from infra.kafka import start_broker
 USED, CLEAN = "recovery-point-offset-checkpoint", ".kafka_cleanshutdown"
 ACTIVE = "echo Performing controller activation.; "
 FENCES = "echo Fencing broker 1 at epoch 3; "
-CHECKS = "while sleep 0.1; do echo No stale brokers found.; done"
-WRITTEN = "echo Completing operation immediately because the purgatory is empty.; "
+WRITTEN = "echo 'operation maybeFenceStaleBroker(9) immediately because the purgatory is empty.'; "
+CHECKS = f"while sleep 0.1; do {WRITTEN}done"
 
 
 def run(folder: Path, fence: str) -> list[str]:
@@ -37,7 +37,7 @@ def test_the_broker_alone(tmp_path: Path, there: list[str]) -> None:
     [
         (f"{ACTIVE}{FENCES}{WRITTEN}exec sleep 60", "was fenced"),
         (f"{ACTIVE}{FENCES}{WRITTEN}trap '' TERM; while :; do sleep 0.1; done", "was fenced"),
-        (f"{ACTIVE}{WRITTEN}{CHECKS}", "had been fenced"),
+        (f"{ACTIVE}{WRITTEN}{CHECKS}", "has no session"),
     ],
     ids=["fenced", "does not end when asked", "fenced before"],
 )
@@ -63,9 +63,10 @@ def test_it_waits_until_the_fence_is_written(tmp_path: Path) -> None:
 
 def test_a_busy_controller_is_given_time() -> None:
     told = start_broker.Told()
-    told.hear(b"Performing controller activation.\nNo stale brokers found.\n", at=1.0)
+    settled = b"maybeFenceStaleBroker(7) immediately because the purgatory is empty.\n"
+    told.hear(b"Performing controller activation.\n" + settled + b"x" * 300, at=1.0)
     told.hear(b"other lines\n", at=9.0)
     assert told.done == ""
-    told.hear(b"No stale bro", at=9.1)
-    told.hear(b"kers found.\nNo stale brokers found.\n", at=9.2)
-    assert told.done == "had been fenced"
+    told.hear(settled[:30], at=9.1)
+    told.hear(settled[30:], at=9.2)
+    assert told.done == "has no session"
