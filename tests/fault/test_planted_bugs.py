@@ -51,6 +51,7 @@ def test_an_acknowledgement_before_kafkas_is_caught(tmp_path: Path, monkeypatch:
     assert not verdict.invented
 
 
+@pytest.mark.long  # a minute; the other two show in less that the oracle sees what is lost
 def test_offsets_committed_before_the_insert_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _plant(monkeypatch, "commits_before_insert")
     with running(
