@@ -54,13 +54,13 @@ def tail(
     publishing.install(settings)
     outcomes = frozenset(_ONLY[word] for word in only) or ALL_OUTCOMES
     wanted = Filter(tenant, event, event_id, visitor, outcomes)
-    follower = Follower(settings, name="tail", outcomes=outcomes, since_ms=since, on_broker=_tell)
+    follower = Follower(settings, name="tail", outcomes=outcomes, since_ms=since, wants=wanted.wants, on_broker=_tell)
     shown = 0
     try:
         signal.signal(signal.SIGTERM, _interrupt)
         line = _line(as_json=as_json)
         while number is None or shown < number:
-            for sighting in filter(wanted.wants, follower.poll(_POLL_S)):
+            for sighting in follower.poll(_POLL_S):
                 click.echo(line(sighting), color=False if "NO_COLOR" in os.environ else None)
                 shown += 1
                 if shown == number:

@@ -2,7 +2,7 @@
 
 Curated records and dead letters tell of themselves; a duplicate is known from its outcome, by offset, and its raw
 record is fetched. Order is that of each raw partition; what lay in the log already is sorted by time as well, in
-portions. Which events are wanted is the caller's.
+portions of those that are wanted. Which are is the caller's.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class _Repeats:
 
 
 class Follower:
-    """From `since_ms` on (epoch milliseconds), or from now. `on_broker` hears False when the broker goes, True when it
-    is back.
+    """Those that it `wants`, from `since_ms` on (epoch milliseconds) or from now. `on_broker` hears False when the
+    broker goes, True when it is back.
 
     Raises:
         UnavailableError: Kafka does not answer, or has no topics of ours.
@@ -55,6 +55,7 @@ class Follower:
         name: str,
         outcomes: frozenset[OutcomeKind] = ALL_OUTCOMES,
         since_ms: int | None = None,
+        wants: Callable[[Sighting], bool] = lambda _sighting: True,
         on_broker: OnBroker,
     ) -> None:
         topics = Topics.named(settings.topic_prefix)
@@ -66,6 +67,7 @@ class Follower:
         self._topics = {by_kind[kind]: kind for kind in outcomes}
         self._probe = topics.raw
         self._since_ms = since_ms or 0
+        self._wants = wants
         self._on_broker = on_broker
         self._troubled = self._away = False
         self._repeats: deque[_Repeats] = deque()
@@ -89,10 +91,10 @@ class Follower:
         first = self._consumer.poll(0 if self._repeats and not self._away else timeout_s)
         if first is not None:
             for message in [first, *self._consumer.consume(_PORTION - 1, 0)]:
-                self._held.extend(self._taken(message))
+                self._held.extend(filter(self._wants, self._taken(message)))
         if self._troubled or self._away:
             self._look_for_broker()
-        self._held.extend(self._repeated())
+        self._held.extend(filter(self._wants, self._repeated()))
         if (self._behind or self._repeats) and len(self._held) < _SORTED_TOGETHER:
             return []
         found = sorted(self._held, key=lambda s: (s.arrival_ms, s.raw_partition, s.raw_offset))

@@ -16,6 +16,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from cli.tail import follow
+from cli.tail.filters import Filter
+
 pytestmark = pytest.mark.stack
 
 _ROOT = Path(__file__).parents[2]
@@ -66,8 +69,6 @@ def story(client: Any) -> dict[str, Any]:
     client.settle()
     client.send({"events": [good, custom]})
     client.settle()
-    # Kafka marks a transaction's partitions as committed one after the other, on a busy machine a second apart.
-    _past(client, "--visitor", visitor, "-n", "4")
     return {"visitor": visitor, "good": good, "bad": bad, "custom": custom}
 
 
@@ -84,6 +85,25 @@ def test_every_outcome_is_shown_in_order_with_its_reason(client: Any, story: dic
     offsets = [seen["raw"]["offset"] for seen in shown]
     assert offsets == sorted(set(offsets))
     assert {seen["raw"]["partition"] for seen in shown} == {shown[0]["raw"]["partition"]}
+
+
+def test_many_that_are_not_wanted_leave_the_order(
+    client: Any, story: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "_SORTED_TOGETHER", 5)
+    client.send({"events": [_event(f"v-{uuid.uuid4()}") for _ in range(50)]})
+    client.settle()
+    since_ms = time.time_ns() // 1_000_000 - 600_000
+    wanted = Filter(visitor=story["visitor"])
+    follower = follow.Follower(
+        client.stack.settings, name="test", since_ms=since_ms, wants=wanted.wants, on_broker=lambda _back: None
+    )
+    seen: list[str] = []
+    deadline = time.monotonic() + 30
+    while len(seen) < 4 and time.monotonic() < deadline:
+        seen += [sighting.outcome for sighting in follower.poll(0.2)]
+    follower.close()
+    assert seen == ["curated", "dead_letter", "duplicate", "curated"]
 
 
 @pytest.mark.parametrize(
